@@ -1,0 +1,118 @@
+"""Writing a file so that a crash leaves the old one or the new one, never half of one."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from medgan.errors import DataError, OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space on this disk or write elsewhere",
+    errno.EDQUOT: "Your quota is used up: free some space or write elsewhere",
+    errno.EACCES: "Check the permissions of this folder or write elsewhere",
+    errno.EPERM: "Check the permissions of this folder or write elsewhere",
+    errno.EROFS: "This disk is read-only: write elsewhere",
+    errno.ENOENT: "Create the folder first",
+    errno.ENOTDIR: "Choose a path whose parent is a folder",
+    errno.EISDIR: "This is a folder: give the name of a file",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+}
+
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{12}-")
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write under a temporary name in the same folder and rename at the end.
+
+    Inside the ``with`` block, create the file at the path given. When the block ends it is flushed
+    to the disk and takes the place of ``path``; when the block raises it is removed.
+
+    Args:
+        path: the file to make or replace.
+
+    Yields:
+        A path that does not exist yet, with the same suffixes as ``path``.
+
+    Raises:
+        OutputError: no such folder, no permission, disk full, read-only file system.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{uuid4().hex[:12]}-{target.name}")
+    try:
+        with output_errors(target):
+            if not target.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
+            yield temporary
+            _flush(temporary)
+            temporary.replace(target)
+            _flush(target.parent)
+    finally:
+        # The folder itself may be unreadable, which has been reported by then.
+        if os.access(target.parent, os.X_OK):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove what ``writing`` left behind in a folder and below when it was killed."""
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.match(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_errors(target: Path) -> Iterator[None]:
+    """Turn what the system says about a file being written into an OutputError.
+
+    Raises:
+        OutputError: for an OSError of the kind a user can mend; others pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        raise OutputError(
+            f"cannot be written: {os.strerror(error.errno).lower()}",
+            where=target,
+            remedy=_REMEDIES[error.errno],
+        ) from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 text with line feeds, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write indented JSON, keys in the order given, atomically.
+
+    Raises:
+        DataError: a number is NaN or infinite, for which JSON has no form.
+        OutputError: the file cannot be written.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise DataError("a result is not a finite number", where=path) from error
+    write_text(path, text + "\n")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
