@@ -1,0 +1,1 @@
+"""Numbers with a definition: paired image quality, its protocols and its trivial floors."""
