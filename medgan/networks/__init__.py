@@ -1,0 +1,6 @@
+"""Tensors to tensors."""
+
+from medgan.networks.attention_generator import SIZE_MULTIPLE, AttentionGenerator, Translation
+from medgan.networks.patch_discriminator import PatchDiscriminator
+
+__all__ = ["SIZE_MULTIPLE", "AttentionGenerator", "PatchDiscriminator", "Translation"]
