@@ -1,0 +1,1 @@
+"""From volumes to training samples: preparation, cache, registration, slices, transforms."""

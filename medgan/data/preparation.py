@@ -1,0 +1,103 @@
+"""What is done to a volume before a network sees it, in training and in use alike."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from medgan.config import PreparationConfig
+from medgan.errors import DataError
+from medgan.io.metaimage import as_image
+from medgan.volumes import Volume
+from medgan.volumes.geometry import Grid, grid_with_spacing, reorient
+from medgan.volumes.intensity import PercentileScale, Scale, WindowScale
+from medgan.volumes.masks import Mask, body_mask, dilate_mm
+from medgan.volumes.resampling import resample
+
+CT_FLOOR_HU = -1024.0
+"""Scanners pad outside their field of view with less, down to -3024, which is no density."""
+
+_N4_SHRINK = 4
+_N4_SMALLEST = 8
+"""Voxels an axis must keep after shrinking for the bias field to be fitted along it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One scan as training and inference use it.
+
+    Attributes:
+        volume: (X, Y, Z) float32 in the modality's unit, axes nearest to RAS, voxels of the model's
+            size; background outside ``mask_with_margin``.
+        mask: (X, Y, Z) bool, the patient.
+        mask_with_margin: (X, Y, Z) bool, the patient and a margin.
+        scale: from the unit to [-1, 1].
+    """
+
+    volume: Volume
+    mask: Mask
+    mask_with_margin: Mask
+    scale: Scale
+
+    def scaled(self) -> NDArray[np.float32]:
+        """The volume's values, (X, Y, Z) float32 in [-1, 1], background at -1."""
+        return self.scale.forward(self.volume.array)
+
+
+def prepare(volume: Volume, settings: PreparationConfig) -> Prepared:
+    """Bring a scan onto the model's grid and find patient and intensity scale.
+
+    Args:
+        volume: CT in HU or MR in arbitrary units, any orientation and spacing.
+        settings: as stored in the model file.
+
+    Raises:
+        DataError: no body is found, a LABEL is given, or MR values are not positive inside it.
+    """
+    if volume.modality == "LABEL":
+        raise DataError("a label map is not a scan", remedy="Give the CT or MR itself")
+    volume = reorient(volume, "RAS")
+    if volume.modality == "CT":
+        volume = volume.with_array(np.maximum(volume.array, CT_FLOOR_HU))
+    body = body_mask(volume)
+    if settings.n4 and volume.modality == "MR":
+        volume = correct_bias(volume, body)
+
+    grid = grid_with_spacing(Grid.of(volume), settings.spacing_mm)
+    mask = resample(volume.with_array(body, modality="LABEL"), grid).array
+    with_margin = dilate_mm(mask, grid.spacing_mm, settings.mask_margin_mm)
+    volume = resample(volume, grid)
+    values = np.where(with_margin, volume.array, np.float32(volume.background))
+    scale: Scale
+    if volume.modality == "CT":
+        scale = WindowScale(*settings.window_hu)
+    else:
+        scale = PercentileScale.fit(values, mask, settings.mr_percentile)
+    return Prepared(volume.with_array(values), mask, with_margin, scale)
+
+
+def correct_bias(volume: Volume, mask: Mask) -> Volume:
+    """Remove the smooth shading that coils leave in an MR image.
+
+    The field is fitted on every fourth voxel, which loses nothing as it is smooth, and applied to
+    all of them.
+
+    Args:
+        volume: (X, Y, Z) MR.
+        mask: (X, Y, Z) bool, the patient; the field is fitted where the signal is positive too.
+
+    Returns:
+        float32 on the same grid; the overall level of the values may change.
+
+    Source:
+        N. J. Tustison et al., N4ITK: Improved N3 Bias Correction, IEEE TMI 29 (2010) 1310.
+    """
+    values = volume.array.astype(np.float32)
+    image = as_image(volume.with_array(values))
+    inside = as_image(volume.with_array((mask & (values > 0)).astype(np.uint8)))
+    factors = [min(_N4_SHRINK, max(1, size // _N4_SMALLEST)) for size in volume.shape]
+    correction = sitk.N4BiasFieldCorrectionImageFilter()
+    correction.Execute(sitk.Shrink(image, factors), sitk.Shrink(inside, factors))
+    field = sitk.GetArrayFromImage(correction.GetLogBiasFieldAsImage(image)).T
+    return volume.with_array(values / np.exp(field, dtype=np.float32))
