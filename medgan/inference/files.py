@@ -1,0 +1,87 @@
+"""Files through a translator: a volume, or a folder of volumes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medgan.errors import FileError, MedganError
+from medgan.inference.translator import Translator
+from medgan.io import SUFFIXES, read_volume, split_suffix, write_volume
+from medgan.volumes import Volume
+
+_SUFFIX_OF = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to translate; ``name`` is its place below the folder that was given."""
+
+    name: str
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of a job."""
+
+    source: str
+    status: Literal["translated", "skipped", "failed"]
+    output: str | None = None
+    error: str | None = None
+
+
+def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
+    """The jobs of a file or a folder.
+
+    Args:
+        source: a volume, or a folder searched through and through.
+        target: the file to write, or the folder that mirrors the source's.
+        to: "same" keeps each file's format; "nifti", "mha" and "nrrd" change it.
+
+    Raises:
+        FileError: nothing there, or no volume in the folder.
+    """
+    if source.is_file():
+        return [Job(source.name, source, target)]
+    if not source.is_dir():
+        raise FileError("no such file or folder", where=source)
+    found = sorted(
+        path for path in source.rglob("*") if path.is_file() and split_suffix(path)[1] in SUFFIXES
+    )
+    if not found:
+        raise FileError("no volumes in the folder", where=source, limit=", ".join(SUFFIXES))
+    jobs = []
+    for path in found:
+        stem, suffix = split_suffix(path)
+        folder = target / path.relative_to(source).parent
+        name = str(path.relative_to(source))
+        jobs.append(Job(name, path, folder / f"{stem}{_SUFFIX_OF.get(to, suffix)}"))
+    return jobs
+
+
+def translate_file(
+    translator: Translator, job: Job, *, details: bool = False, overwrite: bool = False
+) -> JobResult:
+    """Run one job; a fault of the input is reported in the result, not raised.
+
+    With ``details``, maps lie beside the result as ``<name>_attention`` and ``<name>_content_<k>``.
+    """
+    if job.target.exists() and not overwrite:
+        return JobResult(job.name, "skipped", str(job.target))
+    try:
+        volume = read_volume(job.source, modality=translator.source)
+        result = translator(volume, details=details)
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        stem, suffix = split_suffix(job.target)
+        maps: dict[str, Volume] = {}
+        if result.attention is not None:
+            maps["attention"] = result.attention
+        maps |= {f"content_{k}": content for k, content in enumerate(result.contents, 1)}
+        for name, values in maps.items():
+            write_volume(values, job.target.with_name(f"{stem}_{name}{suffix}"))
+        # last, because its presence says that the job is done
+        write_volume(result.image, job.target)
+    except MedganError as error:
+        return JobResult(job.name, "failed", error=str(error))
+    return JobResult(job.name, "translated", str(job.target))

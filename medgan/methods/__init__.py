@@ -1,0 +1,1 @@
+"""What is optimised: one readable page each."""

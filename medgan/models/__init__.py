@@ -1,0 +1,1 @@
+"""A trained network and all that is needed to use it."""

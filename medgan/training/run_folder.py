@@ -1,0 +1,119 @@
+"""A run folder: everything a training leaves behind."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medgan import __version__
+from medgan.config import TrainConfig, dump_config, load_config
+from medgan.errors import OutputError, TrainingError
+from medgan.io.files import remove_strays, write_json, write_text, writing
+
+_PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "SimpleITK", "accelerate")
+
+
+class RunFolder:
+    """Paths and files of one run.
+
+    ``config.yaml`` (effective), ``environment.json``, ``metrics.jsonl`` (no wall-clock fields),
+    ``timing.jsonl``, ``previews/`` and ``checkpoints/{last,best}/``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config_path = root / "config.yaml"
+        self.metrics = root / "metrics.jsonl"
+        self.timing = root / "timing.jsonl"
+        self.previews = root / "previews"
+        self.state = root / "checkpoints" / "last" / "state.safetensors"
+        self.last = root / "checkpoints" / "last"
+        self.best = root / "checkpoints" / "best"
+
+    def create(self, config: TrainConfig) -> None:
+        """Begin a run.
+
+        Raises:
+            OutputError: the folder already holds one.
+        """
+        if self.config_path.exists():
+            raise OutputError(
+                "the folder already holds a run",
+                where=self.root,
+                remedy=f"`medgan train --resume {self.root}` continues it; or name another folder",
+            )
+        for folder in (self.previews, self.last, self.best):
+            _make(folder)
+        write_json(self.root / "environment.json", environment())
+        write_text(self.config_path, dump_config(config))
+
+    def config(self) -> TrainConfig:
+        """The effective configuration of the run.
+
+        Raises:
+            TrainingError: not a run folder.
+        """
+        if not self.config_path.is_file():
+            raise TrainingError("not a run folder: no config.yaml", where=self.root)
+        return load_config(self.config_path)
+
+    def append(self, log: Path, record: Mapping[str, Any]) -> None:
+        """Add one line to ``metrics`` or ``timing``.
+
+        Raises:
+            OutputError: the disk is full or not writable.
+        """
+        try:
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise OutputError("cannot write", where=log, measured=error.strerror) from error
+
+    def cut_back(self, step: int) -> None:
+        """Forget what was logged of later steps, and files half-written when the run was killed."""
+        remove_strays(self.root)
+        for log in (self.metrics, self.timing):
+            if not log.exists():
+                continue
+            kept = []
+            for line in log.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    break
+                if record["step"] > step:
+                    break
+                kept.append(line + "\n")
+            with writing(log) as temporary:
+                temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "cannot make the folder", where=folder, measured=error.strerror
+        ) from error
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, without anything that names the machine or its user."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "absent"
+    return {
+        "medgan": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": packages,
+    }

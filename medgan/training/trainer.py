@@ -1,0 +1,252 @@
+"""The training loop: one generator update and one discriminator update a step."""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from medgan.config import TrainConfig
+from medgan.data.batches import Batch, Batches, PhantomBatch, UnpairedBatch
+from medgan.errors import TrainingError
+from medgan.io.files import write_json
+from medgan.methods.attentiongan import AttentionGAN, GeneratorPass, Losses
+from medgan.models.model_file import FILE_NAME, ModelCard, save_model
+from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
+from medgan.training.checkpoint import optimiser_tensors, restore_optimiser
+from medgan.training.history_pool import HistoryPool
+from medgan.training.monitor import Monitor
+from medgan.training.run_folder import RunFolder
+from medgan.training.tracking import Tracker
+from medgan.training.validation import Validator
+
+POOL_STREAM = 3
+
+Tensors = TypeVar("Tensors", UnpairedBatch, PhantomBatch)
+
+_log = logging.getLogger(__name__)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Constant, then linear towards zero, from ``decay_from`` of the steps to the last."""
+    training = config.training
+    start = training.decay_from * training.steps
+    past = max(0.0, step - 1 - start)
+    return training.learning_rate * (1.0 - past / (training.steps - start + 1.0))
+
+
+class Trainer:
+    """Trains, validates, logs and checkpoints; continues where a run stopped.
+
+    Accelerate gives device and precision. Everything random is drawn from the seed and the step
+    number, so a resumed run repeats an uninterrupted one bit for bit (CPU, fp32).
+
+    Args:
+        config: the training.
+        run: where everything is written.
+        batches: what each step learns from.
+        validator: scores the generators on held-out cases.
+        tracker: mirrors the logs.
+        provenance: facts for the model card (data fingerprint, number of scans).
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: RunFolder,
+        batches: Batches,
+        validator: Validator,
+        tracker: Tracker,
+        provenance: dict[str, Any],
+    ) -> None:
+        self.config, self.run, self.batches = config, run, batches
+        self.validator, self.tracker, self.provenance = validator, tracker, provenance
+        settings = config.training
+        set_seed(settings.seed)
+        self.accelerator = Accelerator(
+            mixed_precision="no" if settings.precision == "fp32" else settings.precision
+        )
+        self.method = AttentionGAN(config.network, config.losses).to(self.accelerator.device)
+        self.optimisers = {
+            name: torch.optim.Adam(part.parameters(), settings.learning_rate, betas=(0.5, 0.999))
+            for name, part in self._parts().items()
+        }
+        self.average = AveragedModel(
+            self.method.generators, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay)
+        )
+        self.pools = {"A": HistoryPool(settings.pool), "B": HistoryPool(settings.pool)}
+        self.monitor = Monitor()
+        self.step = 0
+        self.best: dict[str, Any] | None = None
+
+    def _parts(self) -> dict[str, nn.ModuleList]:
+        return {
+            "generators": self.method.generators,
+            "discriminators": self.method.discriminators,
+        }
+
+    def train(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> None:
+        """Run to the last step.
+
+        Args:
+            on_step: called after every logged step with the losses, for progress displays.
+
+        Raises:
+            TrainingError: diverged.
+            OutputError: the disk is full.
+        """
+        settings = self.config.training
+        started, first = time.perf_counter(), self.step
+        with ThreadPoolExecutor(1) as loader:
+            ahead = loader.submit(self.batches.at, self.step + 1)
+            while self.step < settings.steps:
+                self.step += 1
+                batch = ahead.result()
+                if self.step < settings.steps:
+                    ahead = loader.submit(self.batches.at, self.step + 1)
+                losses = self.update(batch)
+                if self.step % settings.log_every == 0 or self.step == settings.steps:
+                    record = {name: value.item() for name, value in losses.items()}
+                    self._log_step(record, (time.perf_counter() - started) / (self.step - first))
+                    if on_step:
+                        on_step(self.step, record)
+                last = self.step == settings.steps
+                if last or self.step % settings.validate_every == 0:
+                    self._validate()
+                if last or self.step % settings.checkpoint_every == 0:
+                    self.save()
+        self._save_model(self.run.last, {"step": self.step, "reason": "end of training"})
+        self.tracker.finish()
+
+    def update(self, batch: Batch) -> Losses:
+        """One step on one batch: generators, then discriminators on the same fakes."""
+        unpaired = batch.unpaired and self._on_device(batch.unpaired)
+        losses: Losses = {}
+        made = None
+        self.method.discriminators.requires_grad_(False)
+        with self.accelerator.autocast():
+            if unpaired is not None:
+                made = self.method.generator_pass(unpaired)
+                losses |= made.losses
+            if batch.phantoms is not None:
+                pairs = self._on_device(batch.phantoms)
+                losses |= self.method.phantom_losses(pairs, self.config.losses.phantom)
+        self._descend("generators", losses)
+        self.average.update_parameters(self.method.generators)
+        if unpaired is not None and made is not None:
+            losses |= self._update_discriminators(unpaired, made)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _update_discriminators(self, batch: UnpairedBatch, made: GeneratorPass) -> Losses:
+        self.method.discriminators.requires_grad_(True)
+        rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step])
+        seen_A = self.pools["A"].exchange(made.fake_A.detach(), rng)
+        seen_B = self.pools["B"].exchange(made.fake_B.detach(), rng)
+        with self.accelerator.autocast():
+            losses = self.method.discriminator_losses(batch, seen_A, seen_B)
+        self._descend("discriminators", losses)
+        share = made.background.detach().float()[batch.body_A].mean()
+        self.monitor.background(self.step, share.item())
+        return losses | {"background_attention": share}
+
+    def _descend(self, name: str, losses: Losses) -> None:
+        optimiser = self.optimisers[name]
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(torch.stack(list(losses.values())).sum())
+        norm = nn.utils.clip_grad_norm_(
+            self._parts()[name].parameters(), self.config.training.max_gradient_norm
+        )
+        if self.monitor.finite(self.step, norm.item()):
+            optimiser.step()
+
+    def _on_device(self, batch: Tensors) -> Tensors:
+        device = self.accelerator.device
+        moved = {name: tensor.to(device) for name, tensor in vars(batch).items()}
+        return type(batch)(**moved)
+
+    def _log_step(self, losses: dict[str, float], seconds: float) -> None:
+        record = {
+            "step": self.step,
+            **losses,
+            "learning_rate": learning_rate(self.config, self.step),
+        }
+        self.run.append(self.run.metrics, record)
+        self.run.append(self.run.timing, {"step": self.step, "seconds_per_step": seconds})
+        self.tracker.log(self.step, {k: v for k, v in record.items() if k != "step"})
+
+    def _averaged(self) -> nn.ModuleList:
+        """The generators that are judged and kept: averaged ones where averaging is on."""
+        if self.config.training.average_decay:
+            return cast(nn.ModuleList, self.average.module)
+        return self.method.generators
+
+    def _validate(self) -> None:
+        forward, backward = self._averaged()
+        scores = self.validator.scores(forward, backward)
+        self.run.append(self.run.metrics, {"step": self.step, **scores})
+        self.tracker.log(self.step, scores)
+        self.validator.preview(self.run.previews / f"step_{self.step:07d}.png", forward)
+        score = scores["validation_score"]
+        if not np.isfinite(score):
+            return
+        if self.best is None or score < self.best["score"]:
+            self.best = {"step": self.step, "score": score, "reason": self.validator.reason}
+            self._save_model(self.run.best, self.best)
+            write_json(self.run.best / "reason.json", self.best | {"scores": scores})
+            _log.info("step %d: best so far, %s %.2f", self.step, self.validator.reason, score)
+
+    def _save_model(self, folder: Path, chosen: dict[str, Any]) -> None:
+        forward, backward = self._averaged()
+        card = ModelCard(
+            source=self.config.source,
+            target=self.config.target,
+            preparation=self.config.preparation,
+            network=self.config.network,
+            provenance={"name": self.config.name, "chosen": chosen, **self.provenance},
+        )
+        save_model(folder / FILE_NAME, forward, backward, card)
+
+    def save(self) -> None:
+        """Write the checkpoint that ``resume`` reads."""
+        tensors: dict[str, Tensor] = prefixed("method", self.method.state_dict())
+        tensors |= prefixed("average", self.average.state_dict())
+        for name, optimiser in self.optimisers.items():
+            tensors |= prefixed(name, optimiser_tensors(optimiser))
+        for name, pool in self.pools.items():
+            tensors |= prefixed(f"pool_{name}", pool.state())
+        save_tensors(self.run.state, tensors, {"step": self.step, "best": self.best})
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one, and forget what was logged since.
+
+        Raises:
+            ModelError: the checkpoint is damaged or of another architecture.
+            TrainingError: it lies beyond the configured steps.
+        """
+        if self.run.state.exists():
+            file = load_tensors(self.run.state)
+            load_weights(self.method, file.under("method"), where=self.run.state)
+            load_weights(self.average, file.under("average"), where=self.run.state)
+            for name, optimiser in self.optimisers.items():
+                restore_optimiser(optimiser, file.under(name))
+            for name, pool in self.pools.items():
+                pool.restore(file.under(f"pool_{name}"))
+            self.step, self.best = file.document["step"], file.document["best"]
+        if self.step > self.config.training.steps:
+            raise TrainingError(
+                "the checkpoint lies beyond the configured steps",
+                where=self.run.root,
+                measured=self.step,
+                limit=self.config.training.steps,
+            )
+        self.run.cut_back(self.step)
