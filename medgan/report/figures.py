@@ -1,0 +1,266 @@
+"""Pictures for a report, as PNG bytes."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medgan.errors import DataError
+from medgan.volumes.geometry import reorient, require_same_grid
+from medgan.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+SOFT_TISSUE_HU = (-160.0, 240.0)
+"""Display window of soft tissue: centre 40, width 400 HU, the usual one of the abdomen."""
+
+BONE_HU = (-500.0, 1500.0)
+"""Display window of bone: centre 500, width 2000 HU."""
+
+ERROR_HU = 500.0
+"""Largest error that the colours of an error map tell apart, in HU."""
+
+TILE_INCHES = 1.9
+DOTS_PER_INCH = 110
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a panel.
+
+    Attributes:
+        name: heading.
+        image: (rows, columns), first row on top.
+        window: values shown darkest and brightest.
+        cmap: name of a matplotlib colour map.
+        aspect: height of a pixel over its width.
+        bar: label of a colour bar; None for no bar.
+    """
+
+    name: str
+    image: NDArray[Any]
+    window: tuple[float, float]
+    cmap: str = "gray"
+    aspect: float = 1.0
+    bar: str | None = None
+
+
+def panel(rows: Sequence[Sequence[Tile]]) -> bytes:
+    """Pictures in a grid.
+
+    Args:
+        rows: tiles from the top left; every row as long as the first.
+
+    Returns:
+        Bytes of a PNG file.
+    """
+    heights = [
+        max(tile.image.shape[0] * tile.aspect / tile.image.shape[1] for tile in row) for row in rows
+    ]
+    columns = len(rows[0])
+    canvas = _canvas(TILE_INCHES * columns, TILE_INCHES * sum(heights) + 0.35 * len(rows))
+    axes = canvas.subplots(
+        len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )
+    for row, places in zip(rows, axes, strict=True):
+        for tile, place in zip(row, places, strict=True):
+            low, high = tile.window
+            shown = place.imshow(
+                tile.image, cmap=tile.cmap, vmin=low, vmax=high, aspect=tile.aspect
+            )
+            place.set_title(tile.name, fontsize=7)
+            place.set_axis_off()
+            if tile.bar is not None:
+                bar = canvas.colorbar(shown, ax=place, fraction=0.046, pad=0.02)
+                bar.set_label(tile.bar, fontsize=6)
+                bar.ax.tick_params(labelsize=6)
+    return _png(canvas)
+
+
+def volume_panel(
+    source: Volume | None,
+    result: Volume,
+    reference: Volume | None = None,
+    attention: Volume | NDArray[Any] | None = None,
+    *,
+    n_slices: int = 3,
+) -> bytes:
+    """Slices of a translated volume beside its source and, where known, the truth.
+
+    One row a slice: ``n_slices`` axial ones, evenly spaced, the middle sagittal and the middle
+    coronal one, in radiological order (the patient's right on the viewer's left, anterior on top
+    or, in sagittal slices, on the left). CT is shown in a soft tissue and in a bone window; with a
+    reference, an error map follows.
+
+    Args:
+        source: the image that was translated.
+        result: what became of it, on the same grid.
+        reference: the truth, on the same grid.
+        attention: (X, Y, Z) in [0, 1], share of the input that was copied, on the same grid.
+        n_slices: number of axial slices.
+
+    Returns:
+        Bytes of a PNG file.
+
+    Raises:
+        GeometryError: the grids differ.
+    """
+    columns = _columns(source, result, reference, attention)
+    volumes = [column.volume for column in columns]
+    shape, spacing = volumes[0].shape, volumes[0].spacing_mm
+    levels = [round(shape[2] * (i + 1) / (n_slices + 1)) for i in reversed(range(n_slices))]
+    cuts = [("axial", 2, min(k, shape[2] - 1)) for k in levels]
+    cuts += [("sagittal", 0, shape[0] // 2), ("coronal", 1, shape[1] // 2)]
+    rows = []
+    for plane, axis, index in cuts:
+        across, up = (size for i, size in enumerate(spacing) if i != axis)
+        rows.append(
+            [
+                Tile(
+                    f"{plane} {index + 1}: {column.name}",
+                    display_slice(column.volume, axis, index),
+                    column.window,
+                    column.cmap,
+                    up / across,
+                    column.bar,
+                )
+                for column in columns
+            ]
+        )
+    return panel(rows)
+
+
+def display_slice(volume: Volume, axis: int, index: int) -> NDArray[Any]:
+    """A slice as it is looked at: first row superior or anterior, first column right or anterior.
+
+    Args:
+        volume: axes along RAS.
+        axis: 0 sagittal, 1 coronal, 2 axial.
+        index: position along that axis.
+
+    Returns:
+        (rows, columns).
+    """
+    # Columns run towards -R or -A and rows towards -S or -A: both axes of the slice are reversed.
+    shown: NDArray[Any] = np.take(volume.array, index, axis).T[::-1, ::-1]
+    return shown
+
+
+def learning_curves(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """Every number that was logged in training, a small plot each, over the steps.
+
+    Args:
+        records: ``step`` and values by name; a value may be missing in some records.
+
+    Returns:
+        Bytes of a PNG file.
+
+    Raises:
+        DataError: nothing numeric was logged.
+    """
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        for name, value in record.items():
+            if name != "step" and "step" in record and _is_finite(value):
+                curves.setdefault(name, []).append((record["step"], value))
+    if not curves:
+        raise DataError("no numbers to plot", remedy="Train for at least one step")
+    columns = min(3, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    canvas = _canvas(3.4 * columns, 2.2 * rows)
+    axes = canvas.subplots(rows, columns, squeeze=False).ravel()
+    for place, (name, points) in zip(axes, curves.items(), strict=False):
+        steps, values = zip(*points, strict=True)
+        place.plot(
+            steps, values, color="#1f5fa8", linewidth=1, marker="." if len(points) < 9 else ""
+        )
+        place.set_title(name, fontsize=8)
+        place.set_xlabel("step", fontsize=7)
+        place.tick_params(labelsize=7)
+        place.grid(alpha=0.3)
+    for place in axes[len(curves) :]:
+        place.set_axis_off()
+    return _png(canvas)
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    volume: Volume
+    window: tuple[float, float]
+    cmap: str = "gray"
+    bar: str | None = None
+
+
+def _columns(
+    source: Volume | None,
+    result: Volume,
+    reference: Volume | None,
+    attention: Volume | NDArray[Any] | None,
+) -> list[_Column]:
+    for other in (source, reference):
+        if other is not None:
+            require_same_grid(other, result)
+    columns = [] if source is None else _windowed("source", source, source)
+    columns += _windowed("result", result, reference or result)
+    if reference is not None:
+        columns += _windowed("reference", reference, reference)
+        columns.append(_error(result, reference))
+    if attention is not None:
+        values = attention.array if isinstance(attention, Volume) else attention
+        columns.append(
+            _Column(
+                "attention",
+                result.with_array(values),
+                (0, 1),
+                "viridis",
+                "share of the input copied",
+            )
+        )
+    return [_Column(c.name, reorient(c.volume, "RAS"), c.window, c.cmap, c.bar) for c in columns]
+
+
+def _windowed(name: str, volume: Volume, scale: Volume) -> list[_Column]:
+    """CT in its two windows; MR in one, that of ``scale`` so that result and truth compare."""
+    if volume.modality == "CT":
+        return [
+            _Column(f"{name}, soft", volume, SOFT_TISSUE_HU),
+            _Column(f"{name}, bone", volume, BONE_HU),
+        ]
+    low, high = np.percentile(scale.array, (0.5, 99.5))
+    return [_Column(name, volume, (float(low), float(high)))]
+
+
+def _error(result: Volume, reference: Volume) -> _Column:
+    difference = result.array.astype(np.float64) - reference.array
+    limit = ERROR_HU if reference.modality == "CT" else float(np.ptp(reference.array)) / 2
+    return _Column(
+        "error", result.with_array(difference), (-limit, limit), "RdBu_r",
+        f"result - reference, {result.unit}",
+    )  # fmt: skip
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _canvas(width: float, height: float) -> "Canvas":
+    # The figure without pyplot: no global state, and no display is ever asked for.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(canvas)
+    return canvas
+
+
+def _png(canvas: "Canvas") -> bytes:
+    buffer = io.BytesIO()
+    # No version of matplotlib in the file: the same figure is the same bytes.
+    canvas.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
