@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# One thread a process: the tests and the linters run beside each other, and results stay the same.
+export OMP_NUM_THREADS ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: help install demo test lint docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1|/' | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
+
+install: $(STAMP) ## make .venv with everything the demo and the tests need (torch 2.13.0)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+demo: install ## phantoms, training, translation, evaluation and report, in demo/
+	$(BIN)/medgan demo --out demo
+
+test: install ## run the tests on two processes
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: install ## style, formatting, types and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+docs: install ## write the command reference docs/cli.md
+	$(BIN)/python -m medgan.cli.reference docs/cli.md
+
+clean: ## remove what make and the tools built, .venv included
+	rm -rf .venv build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find medgan pipelines tests -type d -name __pycache__ -prune -exec rm -rf {} +

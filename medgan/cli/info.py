@@ -1,0 +1,74 @@
+"""``medgan info``: what this version can do, found without loading torch."""
+
+from dataclasses import dataclass
+from typing import get_args
+
+from rich.table import Table
+
+from medgan import __version__
+from medgan.cli.console import JsonTarget, emit_json, result_console
+from medgan.cli.main import VERBS
+
+# The next two live beside torch, which this verb must not load; a test compares them with the code.
+METHODS = ("attentiongan",)
+NETWORKS = ("AttentionGenerator", "PatchDiscriminator")
+
+
+@dataclass(frozen=True)
+class Info:
+    """The facts about this version.
+
+    Attributes:
+        version: of medgan.
+        verbs: of the command line, with what each does.
+        formats: suffixes of the files that are read and written.
+        methods: ways to train.
+        networks: that the methods train.
+        contrasts: of the phantoms that anchor a training.
+        precisions: of ``training.precision``.
+        protocols: of ``medgan evaluate``, with the modality each is for.
+    """
+
+    version: str
+    verbs: dict[str, str]
+    formats: tuple[str, ...]
+    methods: tuple[str, ...]
+    networks: tuple[str, ...]
+    contrasts: tuple[str, ...]
+    precisions: tuple[str, ...]
+    protocols: dict[str, str]
+
+
+def gather() -> Info:
+    """Collect the facts from where each is defined."""
+    from medgan.config import PhantomConfig, TrainingConfig
+    from medgan.io import SUFFIXES
+    from medgan.metrics.protocols import PROTOCOLS
+
+    return Info(
+        version=__version__,
+        verbs=dict(VERBS),
+        formats=tuple(SUFFIXES),
+        methods=METHODS,
+        networks=NETWORKS,
+        contrasts=get_args(PhantomConfig.model_fields["contrast"].annotation),
+        precisions=get_args(TrainingConfig.model_fields["precision"].annotation),
+        protocols={name: protocol.modality for name, protocol in PROTOCOLS.items()},
+    )
+
+
+def command(json: JsonTarget = None) -> None:
+    """Tell what this version of medgan can do: verbs, formats, methods, protocols.
+
+    Example: medgan info --json -
+    """
+    facts = gather()
+    table = Table.grid(padding=(0, 2))
+    for name, value in vars(facts).items():
+        if isinstance(value, dict):
+            text = "\n".join(f"{key}: {meaning}" for key, meaning in value.items())
+        else:
+            text = value if isinstance(value, str) else ", ".join(value)
+        table.add_row(name, text)
+    result_console(json).print(table)
+    emit_json(facts, json)

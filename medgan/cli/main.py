@@ -1,0 +1,111 @@
+"""The program ``medgan``: a table of verbs, each in a module that is imported when it runs."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from medgan import __version__
+from medgan.errors import MedganError
+
+VERBS = {
+    "demo": "Phantoms to report: train, translate and evaluate.",
+    "inspect": "Say what is in files and folders, and what is wrong.",
+    "train": "Train a model from a configuration, or resume a run.",
+    "translate": "Translate a volume or a folder with a trained model.",
+    "evaluate": "Measure predictions against their references.",
+    "report": "Write one self-contained HTML file about runs.",
+    "info": "Tell what this version of medgan can do.",
+    "doctor": "Check whether this machine is ready.",
+}
+"""Verb -> line of help. Verb ``x`` is the function ``command`` of the module ``medgan.cli.x``."""
+
+WIDTH = 100
+"""Columns of the help at most."""
+
+CONTEXT: dict[str, Any] = {"help_option_names": ["--help", "-h"], "max_content_width": WIDTH}
+"""What the program and its verbs share in reading their arguments."""
+
+
+def load(verb: str) -> TyperCommand:
+    """Import a verb's module and build its command.
+
+    Args:
+        verb: a key of `VERBS`.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(verb)(import_module(f"medgan.cli.{verb}").command)
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+class VerbGroup(TyperGroup):
+    """Lists every verb from the table alone; the one that is called is imported."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for verb, line in VERBS.items():
+            self.commands[verb] = TyperCommand(verb, help=line, rich_markup_mode=None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Replace the table's placeholder by the real command."""
+        verb, _, rest = super().resolve_command(ctx, args)
+        return verb, verb and load(verb), rest
+
+
+app = typer.Typer(
+    name="medgan",
+    cls=VerbGroup,
+    no_args_is_help=True,
+    # Plain help: importing rich would double the time to `medgan --help`.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=CONTEXT,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medgan {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: medgan demo --out demo")
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log details, too.")] = False,
+) -> None:
+    """Translate medical images (MR to CT and back) with attention-guided GANs."""
+    from medgan.cli.console import configure_logging
+
+    configure_logging(verbose=verbose)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    The status is 0 on full success, 1 when something in a batch failed, 2 when the user gave
+    something that cannot be used, 130 when interrupted. A defect of medgan ends with its traceback.
+
+    Args:
+        arguments: what follows the program's name; those of the process by default.
+    """
+    try:
+        app(arguments, prog_name="medgan")
+    except MedganError as error:
+        print(f"medgan: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

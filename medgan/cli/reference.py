@@ -1,0 +1,31 @@
+"""The command reference, written from the commands themselves (``make docs``)."""
+
+import sys
+
+import typer
+
+from medgan.cli.main import CONTEXT, VERBS, WIDTH, app, load
+from medgan.io.files import write_text
+
+_HEAD = """\
+# Command reference
+
+Written by `make docs` from the commands themselves. Every verb exits with 0 on full success, with 1
+when something in a batch failed and with 2, after one message, when it was given something that it
+cannot use.
+"""
+
+
+def reference() -> str:
+    """The help of the program and of every verb, as Markdown."""
+    commands = {"medgan": typer.main.get_command(app)}
+    commands |= {f"medgan {verb}": load(verb) for verb in VERBS}
+    sections = [_HEAD]
+    for name, command in commands.items():
+        context = typer.Context(command, info_name=name, terminal_width=WIDTH, **CONTEXT)
+        sections.append(f"## {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    return "\n".join(sections)
+
+
+if __name__ == "__main__":
+    write_text(sys.argv[1], reference())

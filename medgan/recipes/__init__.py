@@ -1,0 +1,1 @@
+"""Whole jobs, which the command line and the scripts in pipelines/ call."""

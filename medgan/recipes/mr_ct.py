@@ -1,0 +1,167 @@
+"""Train a translator between MR and CT, and measure it on pairs it has never seen."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medgan.config import PairConfig, ScanConfig, TrainConfig
+from medgan.inference.translator import Translator
+from medgan.io import read_volume, write_volume
+from medgan.io.files import write_json
+from medgan.metrics.aggregates import aggregate, jsonable
+from medgan.metrics.floors import floors
+from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
+from medgan.models.model_file import Direction
+from medgan.recipes import training
+from medgan.recipes.training import OnStep, scan_path
+from medgan.report.figures import volume_panel
+from medgan.report.html import Figure, Report, Section, Table, write_report
+from medgan.volumes import Modality, Volume
+from medgan.volumes.geometry import Grid
+from medgan.volumes.masks import body_mask
+from medgan.volumes.resampling import resample
+
+PROTOCOLS: dict[str, str] = {"CT": "synthrad2023", "MR": "mr-normalised"}
+MASK_RULE = "body mask of the source"
+RESULT, CONSTANT, LOOKUP = "medgan", "constant", "lookup_table"
+COLUMNS: dict[str, Mapping[str, str]] = {
+    "CT": {
+        "bone_dice": "bone Dice", "correlation": "correlation", "mae": "MAE (HU)",
+        "mae_air": "air", "mae_soft": "soft", "mae_bone": "bone", "psnr": "PSNR (dB)",
+        "ssim": "SSIM",
+    },
+    "MR": {"ssim": "SSIM", "correlation": "correlation", "mae": "MAE"},
+}  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One pair: the prediction and the scores of it and of the floors."""
+
+    name: str
+    source: Volume
+    prediction: Volume
+    reference: Volume
+    attention: Volume | None
+    scores: Mapping[str, PairResult]
+
+
+def run(
+    config: TrainConfig,
+    out: Path,
+    direction: Direction = "forward",
+    on_step: OnStep | None = None,
+) -> list[CaseResult]:
+    """Train (or finish training), translate the evaluation pairs, measure, report.
+
+    Args:
+        config: the training; its ``evaluation`` pairs are never trained on.
+        out: run folder; one that exists is resumed, one that has ended is only evaluated.
+        direction: which of the two generators is measured.
+        on_step: called after every logged step.
+
+    Returns:
+        The cases, in the configuration's order; also in ``out`` as ``evaluation.json`` (or
+        ``evaluation_backward.json``), ``predictions/`` and ``report.html``.
+    """
+    if (out / "config.yaml").exists():
+        training.resume(out, on_step)
+    else:
+        training.train(config, out, on_step)
+    translator = Translator.load(out, direction)
+    cases = [evaluate_case(translator, *_read(config, pair, translator), pair.name)
+             for pair in config.evaluation]  # fmt: skip
+    write_cases(out, cases, direction)
+    return cases
+
+
+def evaluate_case(
+    translator: Translator, source: Volume, reference: Volume, name: str
+) -> CaseResult:
+    """Translate one source and score it, beside the floors, inside the source's body mask."""
+    result = translator(source, details=True)
+    mask = EvaluationMask(body_mask(source), MASK_RULE)
+    protocol = PROTOCOLS[reference.modality]
+    scores = {RESULT: evaluate_pair(result.image, reference, mask=mask, protocol=protocol)}
+    scores |= floors(source, reference, mask, protocol)
+    return CaseResult(name, source, result.image, reference, result.attention, scores)
+
+
+def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tuple[Volume, Volume]:
+    """A pair's source and reference for the translator's direction, on the source's grid."""
+
+    def read(scan: ScanConfig, modality: Modality) -> Volume:
+        volume = read_volume(scan_path(config, scan), modality=modality)
+        return volume.with_array(volume.array + scan.hu_offset) if scan.hu_offset else volume
+
+    ends = {config.source: read(pair.source, config.source),
+            config.target: read(pair.target, config.target)}  # fmt: skip
+    source, reference = ends[translator.source], ends[translator.target]
+    return source, resample(reference, Grid.of(source))
+
+
+def document(cases: Sequence[CaseResult]) -> dict[str, Any]:
+    """The scores as JSON values, floors beside results."""
+    results = [case.scores[RESULT] for case in cases]
+    return {
+        "protocol": results[0].protocol,
+        "cases": [
+            jsonable({"case": case.name, **case.scores[RESULT].to_dict()}
+             | {"floors": {name: case.scores[name].to_dict() for name in (CONSTANT, LOOKUP)}})
+            for case in cases
+        ],
+        "aggregates": jsonable(aggregate([result.values for result in results])),
+    }  # fmt: skip
+
+
+def table(cases: Sequence[CaseResult]) -> Table:
+    """The scores as a table, floors below each result."""
+    columns = COLUMNS[cases[0].reference.modality]
+    labels = {RESULT: "medgan", CONSTANT: "floor: best constant", LOOKUP: "floor: look-up table"}
+    first = cases[0].scores[RESULT]
+    return Table(
+        caption=f"{first.protocol}; range {first.limits}; {first.mask_rule}; mean over voxels of "
+        f"each case; n = {len(cases)}. The floors are fitted on the pair itself.",
+        columns=["case", "method", *columns.values()],
+        rows=[
+            [case.name, label, *(case.scores[key].values.get(m, float("nan")) for m in columns)]
+            for case in cases
+            for key, label in labels.items()
+        ],
+    )
+
+
+def write_cases(out: Path, cases: Sequence[CaseResult], direction: Direction) -> None:
+    """Write predictions, ``evaluation.json`` and ``report.html`` into a run folder."""
+    suffix = "" if direction == "forward" else "_backward"
+    folder = out / "predictions"
+    folder.mkdir(exist_ok=True)
+    for case in cases:
+        write_volume(case.prediction, folder / f"{case.name}{suffix}.nii.gz")
+    if not cases:
+        return
+    write_json(out / f"evaluation{suffix}.json", document(cases))
+    write_case_report(out / f"report{suffix}.html", cases, out.name)
+
+
+def write_case_report(path: Path, cases: Sequence[CaseResult], title: str) -> None:
+    """Write table and images of the cases as one HTML file."""
+    figures = [
+        Figure(
+            volume_panel(case.source, case.prediction, case.reference, case.attention),
+            alt=f"{case.name}: source, result, reference, attention and error in five slices",
+            caption=case.name,
+        )
+        for case in cases
+    ]
+    source, target = cases[0].source.modality, cases[0].reference.modality
+    report = Report(
+        title=f"{source} to {target}: {title}",
+        summary=[f"{len(cases)} cases that took no part in training or in any choice."],
+        sections=[Section("Quality", tables=[table(cases)]), Section("Images", figures=figures)],
+    )
+    write_report(path, report)

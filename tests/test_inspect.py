@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from medgan.cli.inspect import Finding, find_volumes, inspect_file
+from medgan.cli.main import main
+from medgan.errors import FileError
+from medgan.io import write_volume
+from medgan.volumes import Volume
+
+AFFINE = np.array([[0, 0, 1.5, -3], [-2.0, 0, 0, 4], [0, 1, 0, 5], [0, 0, 0, 1]])
+"""Axes posterior, superior, right; spacing 2, 1, 1.5 mm."""
+
+
+@pytest.fixture
+def values() -> NDArray[np.int16]:
+    return np.random.default_rng(0).integers(-1000, 1500, (4, 5, 6)).astype(np.int16)
+
+
+@pytest.fixture
+def scans(tmp_path: Path, values: NDArray[np.int16]) -> Path:
+    """A folder with two good volumes, a damaged one, and a file that is no volume."""
+    values[0, 0, 0], values[-1, -1, -1] = -1000, 1500
+    folder = tmp_path / "scans"
+    (folder / "below").mkdir(parents=True)
+    write_volume(Volume(values, AFFINE, "CT"), folder / "ct.nii.gz")
+    write_volume(Volume(np.abs(values), AFFINE, "MR"), folder / "below" / "mr.mha")
+    (folder / "damaged.nii").write_bytes(b"not a volume")
+    (folder / "notes.txt").write_text("nothing to see")
+    return folder
+
+
+def exit_code(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["inspect", *map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def test_folders_are_searched_for_volumes_and_files_taken_as_they_are(scans: Path) -> None:
+    notes = scans / "notes.txt"
+    assert list(find_volumes([notes, scans])) == [
+        notes,
+        scans / "below" / "mr.mha",
+        scans / "ct.nii.gz",
+        scans / "damaged.nii",
+    ]
+
+
+def test_a_volume_is_described_as_it_was_written(scans: Path) -> None:
+    found = inspect_file(scans / "ct.nii.gz")
+    assert found == Finding(
+        scans / "ct.nii.gz",
+        ".nii.gz",
+        shape=(4, 5, 6),
+        spacing_mm=(2.0, 1.0, 1.5),
+        orientation="PSR",
+        modality="CT",
+        unit="HU",
+        minimum=-1000.0,
+        maximum=1500.0,
+        synthetic=False,
+    )
+
+
+def test_a_folder_with_a_damaged_file_names_it_and_exits_1(
+    scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(scans, "--json", "-") == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["problems"] == 1
+    problems = {Path(row["path"]).name: row["problem"] for row in result["volumes"]}
+    assert problems["ct.nii.gz"] is None
+    assert problems["mr.mha"] is None
+    assert problems["damaged.nii"]["type"] == "FileError"
+    assert "damaged.nii" in err
+
+
+def test_good_files_exit_0_with_one_row_each(
+    scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(scans / "ct.nii.gz", scans / "below") == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert len(rows) == 2
+    assert "2 x 1 x 1.5" in rows[0]
+    assert "-1000 to 1500 HU" in rows[0]
+
+
+def test_a_file_of_another_kind_is_a_problem_when_it_is_named(scans: Path) -> None:
+    assert exit_code(scans / "notes.txt") == 1
+
+
+def test_a_path_that_does_not_exist_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(tmp_path / "absent.nii") == 2
+    assert "absent.nii" in capsys.readouterr().err
+
+
+def test_a_folder_without_volumes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no volume"):
+        list(find_volumes([tmp_path]))
+
+
+def test_a_real_scan_is_described(medgan_data: Path) -> None:
+    head = inspect_file(medgan_data / "niivue_mr_heads" / "chris_t1.nii.gz")
+    assert head.problem is None
+    assert (head.modality, head.unit) == ("MR", "arbitrary")
+    assert head.spacing_mm is not None
+    assert all(0.5 < size < 2 for size in head.spacing_mm)
