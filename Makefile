@@ -6,8 +6,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# One thread a process: the tests and the linters run beside each other, and results stay the same.
-export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
@@ -26,6 +24,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## phantoms, training, translation, evaluation and report, in demo/
 	$(BIN)/medgan demo --out demo
 
+# One thread a process: two processes of tests run beside each other.
+test: export OMP_NUM_THREADS ?= 1
 test: install ## run the tests on two processes
 	$(BIN)/python -m pytest -n 2 -q
 

@@ -12,40 +12,16 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from medgan.io import write_volume
-from medgan.phantoms.scan import scan_head
-
 STEPS = 24
-SPACING_MM = (6.0, 6.0, 6.0)
 
 
-@pytest.fixture(scope="module")
-def config_file(tmp_path_factory):
-    """A tiny but complete training: real slices, phantoms, averaging, pools, validation."""
-    folder = tmp_path_factory.mktemp("resume")
-    for seed in (1, 2, 3):
-        head = scan_head(seed, spacing_mm=SPACING_MM, supersample=1)
-        write_volume(head.mr, folder / f"mr_{seed}.nii.gz")
-        write_volume(head.ct, folder / f"ct_{seed}.nii.gz")
-    document = {
-        "name": "tiny",
-        "data": {
-            "root": str(folder),
-            "source": ["mr_1.nii.gz"],
-            "target": ["ct_2.nii.gz", "ct_3.nii.gz"],
-            "phantoms": {"heads": 1, "slices": 3, "validation_heads": 1},
-        },
-        "preparation": {"spacing_mm": SPACING_MM, "matrix": [48, 48]},
-        "network": {"width": 4, "blocks": 1, "contents": 2, "discriminator_width": 4},
-        "losses": {"phantom": 10},
-        "training": {
-            "steps": STEPS, "warmup_steps": 5, "batch": 2, "pool": 3, "average_decay": 0.9,
-            "validate_every": 6, "checkpoint_every": 4, "log_every": 1,
-        },
-        "tracking": {"enabled": False},
+@pytest.fixture
+def config_file(tiny_document, tmp_path):
+    tiny_document["training"] |= {
+        "steps": STEPS, "warmup_steps": 5, "validate_every": 6, "checkpoint_every": 4,
     }  # fmt: skip
-    path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(document))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny_document))
     return path
 
 

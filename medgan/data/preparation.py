@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from medgan.config import PreparationConfig
 from medgan.errors import DataError
 from medgan.io.metaimage import as_image
 from medgan.volumes import Volume
-from medgan.volumes.geometry import Grid, grid_with_spacing, reorient
+from medgan.volumes.geometry import Grid, apply_affine, grid_with_spacing, reorient
 from medgan.volumes.intensity import PercentileScale, Scale, WindowScale
 from medgan.volumes.masks import Mask, body_mask, dilate_mm
 from medgan.volumes.resampling import resample
@@ -29,7 +30,8 @@ class Prepared:
 
     Attributes:
         volume: (X, Y, Z) float32 in the modality's unit, axes nearest to RAS, voxels of the model's
-            size; background outside ``mask_with_margin``.
+            size, cropped to the box of ``mask_with_margin``; background outside that. The field
+            of view must not matter, because instance norm counts the air in it.
         mask: (X, Y, Z) bool, the patient.
         mask_with_margin: (X, Y, Z) bool, the patient and a margin.
         scale: from the unit to [-1, 1].
@@ -68,6 +70,8 @@ def prepare(volume: Volume, settings: PreparationConfig) -> Prepared:
     mask = resample(volume.with_array(body, modality="LABEL"), grid).array
     with_margin = dilate_mm(mask, grid.spacing_mm, settings.mask_margin_mm)
     volume = resample(volume, grid)
+    box = ndimage.find_objects(with_margin.astype(np.uint8))[0]
+    volume, mask, with_margin = crop(volume, box), mask[box], with_margin[box]
     values = np.where(with_margin, volume.array, np.float32(volume.background))
     scale: Scale
     if volume.modality == "CT":
@@ -75,6 +79,15 @@ def prepare(volume: Volume, settings: PreparationConfig) -> Prepared:
     else:
         scale = PercentileScale.fit(values, mask, settings.mr_percentile)
     return Prepared(volume.with_array(values), mask, with_margin, scale)
+
+
+def crop(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
+    """The part of a volume inside a box of voxel indices, at its place in the patient."""
+    affine = volume.affine.copy()
+    affine[:3, 3] = apply_affine(affine, [[side.start for side in box]])[0]
+    return Volume(
+        volume.array[box], affine, volume.modality, volume.frame_of_reference, volume.synthetic
+    )
 
 
 def correct_bias(volume: Volume, mask: Mask) -> Volume:

@@ -13,6 +13,9 @@ from medgan.errors import DataError
 MIN_BODY_SHARE = 0.05
 """A slice is worth training on when its body covers at least this share of the largest one."""
 
+MAX_VERTEX_SHARE = 0.4
+"""A scan whose top slice has more body than this share of the largest begins below the vertex."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -28,7 +31,12 @@ class Slice:
 
 
 class SliceStack:
-    """The slices of one patient, addressed by distance below the vertex."""
+    """The slices of one patient, addressed by distance below the vertex.
+
+    Attributes:
+        has_vertex: whether the scan reaches above the head; where it does not, distances count
+            from its top slice and mean nothing to other patients.
+    """
 
     def __init__(self, scan: Prepared) -> None:
         self.images = scan.scaled()
@@ -39,6 +47,7 @@ class SliceStack:
         self.usable = np.flatnonzero(area >= MIN_BODY_SHARE * area.max())
         self.weights = area[self.usable] / area[self.usable].sum()
         vertex = np.flatnonzero(area)[-1]
+        self.has_vertex = bool(area[vertex] < MAX_VERTEX_SHARE * area.max())
         self.depth_mm = (vertex - self.usable) * scan.volume.spacing_mm[2]
 
     def nearest(self, depth_mm: float) -> int:
@@ -59,7 +68,8 @@ class UnpairedSlices:
 
     Source slices are drawn in proportion to their body area. With ``match_position`` the target
     slice lies at the same distance below the vertex, give or take 10 mm, and both are drawn from
-    the range of distances that the two domains have in common.
+    the range of distances that the two scans have in common; a scan without a vertex is drawn from
+    like a source scan.
     """
 
     JITTER_MM = 10.0
@@ -76,24 +86,19 @@ class UnpairedSlices:
         self.source = [SliceStack(scan) for scan in source]
         self.target = [SliceStack(scan) for scan in target]
         self.match_position = match_position
-        self.common_mm = min(
-            max(stack.depth_mm.max() for stack in domain) for domain in (self.source, self.target)
-        )
 
     def draw(self, rng: np.random.Generator) -> tuple[Slice, Slice]:
         """One source and one target slice, fully determined by ``rng``."""
         source = self.source[rng.integers(len(self.source))]
         target = self.target[rng.integers(len(self.target))]
-        if not self.match_position:
+        if not (self.match_position and source.has_vertex and target.has_vertex):
             return source.random(rng), target.random(rng)
-        common = source.depth_mm <= self.common_mm
+        deepest = target.depth_mm.max()
+        common = source.depth_mm <= deepest
         weights = source.weights[common] / source.weights[common].sum()
         chosen = rng.choice(np.flatnonzero(common), p=weights)
         depth = source.depth_mm[chosen] + rng.uniform(-self.JITTER_MM, self.JITTER_MM)
-        return (
-            source.at(int(source.usable[chosen])),
-            target.at(target.nearest(min(depth, self.common_mm))),
-        )
+        return source.at(int(source.usable[chosen])), target.at(target.nearest(depth))
 
 
 def fit_matrix(image: NDArray[np.float32], matrix: tuple[int, int], fill: float) -> torch.Tensor:

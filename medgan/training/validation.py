@@ -53,16 +53,22 @@ class Validator:
             for case in range(PHANTOM_CASES)
         ]
         mr_scans, ct_scans = (source, target) if self.to_ct else (target, source)
-        self.scans = [_upper_slices(scan, config.preparation.matrix) for scan in mr_scans]
+        self.scans = self._upper_heads(mr_scans)
         self.spacing_mm = (*config.preparation.spacing_mm[:2], UPPER_HEAD_MM / SCAN_SLICES)
         self.window = WindowScale(*config.preparation.window_hu)
         self.real = [
             self._profile(images[:, 0].numpy(), bodies)
-            for images, bodies in (_upper_slices(s, config.preparation.matrix) for s in ct_scans)
+            for images, bodies in self._upper_heads(ct_scans)
         ]
         self.reason = "MAE on held-out phantoms (HU)"
         if self.scans and self.real:
             self.reason += " + depth-profile distance to real CT (HU)"
+
+    def _upper_heads(self, scans: Sequence[Prepared]) -> list[tuple[Tensor, NDArray[np.bool_]]]:
+        """The slices to compare; scans that begin below the vertex cannot be."""
+        stacks = [SliceStack(scan) for scan in scans]
+        matrix = self.config.preparation.matrix
+        return [_upper_slices(stack, matrix) for stack in stacks if stack.has_vertex]
 
     @torch.inference_mode()
     def scores(self, forward: nn.Module, backward: nn.Module) -> dict[str, float]:
@@ -114,9 +120,8 @@ class Validator:
         write_preview(path, rows)
 
 
-def _upper_slices(scan: Prepared, matrix: tuple[int, int]) -> tuple[Tensor, NDArray[np.bool_]]:
+def _upper_slices(stack: SliceStack, matrix: tuple[int, int]) -> tuple[Tensor, NDArray[np.bool_]]:
     """Slices at equal distances below the vertex: (N, 1, X, Y) and their bodies (N, X, Y)."""
-    stack = SliceStack(scan)
     depths = (np.arange(SCAN_SLICES) + 0.5) * UPPER_HEAD_MM / SCAN_SLICES
     views = [stack.at(stack.nearest(depth)) for depth in depths]
     images = torch.stack([fit_matrix(view.image, matrix, -1.0) for view in views])

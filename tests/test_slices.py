@@ -1,0 +1,117 @@
+"""Which slices are drawn, from where, and how they are laid into the network's matrix."""
+
+import numpy as np
+import pytest
+import torch
+
+from medgan.data.preparation import Prepared
+from medgan.data.slices import SliceStack, UnpairedSlices, fit_matrix
+from medgan.errors import DataError
+from medgan.volumes import Volume
+from medgan.volumes.intensity import WindowScale
+
+SPACING_MM = 5.0
+
+
+def prepared(areas, spacing_mm=SPACING_MM):
+    """A scan whose slice k has ``areas[k]`` body voxels, all of value 10 k HU."""
+    mask = np.zeros((20, 20, len(areas)), dtype=bool)
+    for k, area in enumerate(areas):
+        mask[:, :, k].flat[:area] = True
+    values = np.where(mask, 10.0 * np.arange(len(areas)), -1000.0).astype(np.float32)
+    volume = Volume(values, np.diag([1, 1, spacing_mm, 1]), "CT")
+    return Prepared(volume, mask, mask, WindowScale(-1000, 1000))
+
+
+def index_of(view):
+    """The number of the slice, read back from its values."""
+    return round((float(view.image[view.body][0]) + 1) * 100 - 100)
+
+
+def test_slices_are_drawn_in_proportion_to_their_body_area():
+    areas = np.array([400, 100, 200, 300, 19, 0])
+    stack, rng = SliceStack(prepared(areas)), np.random.default_rng(0)
+    draws = 4000
+    found = np.bincount([index_of(stack.random(rng)) for _ in range(draws)], minlength=6)
+    # 19 voxels are less than 5 % of the largest slice
+    assert found[4] == found[5] == 0
+    expected = draws * areas[:4] / areas[:4].sum()
+    chi_square = ((found[:4] - expected) ** 2 / expected).sum()
+    # the 99.9 % point with three degrees of freedom
+    assert chi_square < 16.3
+
+
+def test_depth_is_counted_from_the_topmost_slice_with_a_body():
+    stack = SliceStack(prepared([300, 300, 300, 300, 10, 0]))
+    assert stack.usable.tolist() == [0, 1, 2, 3]
+    assert stack.depth_mm.tolist() == [20, 15, 10, 5]
+    assert [stack.nearest(depth) for depth in (-30, 9, 13, 500)] == [3, 2, 1, 0]
+
+
+def test_target_slices_lie_at_the_same_depth_within_the_jitter():
+    source, target = prepared([200] * 40), prepared([200] * 70, spacing_mm=3.0)
+    slices = UnpairedSlices([source], [target], match_position=True)
+    rng = np.random.default_rng(0)
+    depths = np.array(
+        [
+            ((39 - index_of(a)) * SPACING_MM, (69 - index_of(b)) * 3.0)
+            for a, b in (slices.draw(rng) for _ in range(500))
+        ]
+    )
+    difference = depths[:, 1] - depths[:, 0]
+    assert np.abs(difference).max() <= 10 + 3.0 / 2
+    assert np.abs(difference).max() > 8
+    assert abs(difference.mean()) < 1
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(40, 20), (20, 40)])
+def test_both_slices_come_from_the_depths_that_both_domains_have(ours, theirs):
+    slices = UnpairedSlices([prepared([200] * ours)], [prepared([200] * theirs)], match_position=True)
+    rng = np.random.default_rng(0)
+    drawn = [slices.draw(rng) for _ in range(300)]
+    for side, count in ((0, ours), (1, theirs)):
+        depths = [(count - 1 - index_of(pair[side])) * SPACING_MM for pair in drawn]
+        assert max(depths) == 19 * SPACING_MM
+
+
+def test_without_matching_the_two_positions_have_nothing_to_do_with_each_other():
+    slices = UnpairedSlices([prepared([200] * 30)], [prepared([200] * 30)], match_position=False)
+    rng = np.random.default_rng(0)
+    pairs = np.array([[index_of(view) for view in slices.draw(rng)] for _ in range(1000)])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.12
+    assert np.abs(pairs[:, 0] - pairs[:, 1]).max() > 20
+
+
+def test_every_patient_takes_part():
+    scans = [prepared([200] * n) for n in (10, 20, 30)]
+    slices = UnpairedSlices(scans, scans[:1], match_position=False)
+    rng = np.random.default_rng(0)
+    beyond = [index_of(slices.draw(rng)[0]) for _ in range(600)]
+    share = np.mean(np.array(beyond) >= 20)
+    # a third of the draws is from the third patient, a third of whose slices lie there
+    assert share == pytest.approx(1 / 9, abs=4 * (8 / 81 / 600) ** 0.5)
+
+
+def test_a_domain_without_scans_is_refused():
+    with pytest.raises(DataError, match="1 source, 0 target"):
+        UnpairedSlices([prepared([200])], [], match_position=True)
+
+
+def test_a_scan_without_a_body_is_refused():
+    with pytest.raises(DataError, match="without a body"):
+        SliceStack(prepared([0, 0]))
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (6, 7)])
+def test_a_small_slice_is_padded_and_comes_back_entire(shape):
+    image = np.random.default_rng(0).random(shape).astype(np.float32)
+    fitted = fit_matrix(image, (12, 9), -1.0)
+    assert fitted.shape == (1, 12, 9)
+    assert fitted.dtype == torch.float32
+    assert (fitted == -1).sum() == 12 * 9 - image.size
+    np.testing.assert_array_equal(fit_matrix(fitted[0].numpy(), shape, 0.0)[0], image)
+
+
+def test_a_large_slice_is_cropped_around_its_middle():
+    image = np.arange(30, dtype=np.float32).reshape(6, 5)
+    np.testing.assert_array_equal(fit_matrix(image, (2, 3), 0.0)[0], image[2:4, 1:4])
