@@ -108,9 +108,12 @@ class TrainingConfig(_Frozen):
     steps: int = Field(1000, ge=1)
     warmup_steps: int = Field(0, ge=0, description="First steps, on phantoms alone and supervised.")
     batch: int = Field(1, ge=1)
-    learning_rate: float = Field(2e-4, gt=0)
+    warmup_learning_rate: float = Field(
+        1e-3, gt=0, description="Rate of the warm-up; falls to learning_rate over its second half."
+    )
+    learning_rate: float = Field(2e-4, gt=0, description="Rate of Adam after the warm-up.")
     decay_from: float = Field(
-        0.5, ge=0, le=1, description="Share of the steps after which the rate falls to 0 linearly."
+        0.5, ge=0, le=1, description="Share of those steps after which the rate falls towards 0."
     )
     average_decay: float = Field(
         0.0, ge=0, lt=1, description="Exponential moving average of the generators; 0: none."
@@ -138,6 +141,7 @@ class PairConfig(_Frozen):
     name: str
     source: ScanConfig
     target: ScanConfig
+    register_rigidly: bool = Field(False, description="Move the CT onto the MR first.")
 
 
 class TrainConfig(_Frozen):

@@ -48,34 +48,57 @@ def test_depth_is_counted_from_the_topmost_slice_with_a_body():
     assert [stack.nearest(depth) for depth in (-30, 9, 13, 500)] == [3, 2, 1, 0]
 
 
+def with_vertex(count, spacing_mm=SPACING_MM):
+    return prepared([200] * (count - 1) + [50], spacing_mm)
+
+
+def depth_of(view, count, spacing_mm=SPACING_MM):
+    return (count - 1 - index_of(view)) * spacing_mm
+
+
 def test_target_slices_lie_at_the_same_depth_within_the_jitter():
-    source, target = prepared([200] * 40), prepared([200] * 70, spacing_mm=3.0)
-    slices = UnpairedSlices([source], [target], match_position=True)
+    slices = UnpairedSlices([with_vertex(40)], [with_vertex(70, 3.0)], match_position=True)
     rng = np.random.default_rng(0)
-    depths = np.array(
-        [
-            ((39 - index_of(a)) * SPACING_MM, (69 - index_of(b)) * 3.0)
-            for a, b in (slices.draw(rng) for _ in range(500))
-        ]
+    difference = np.array(
+        [depth_of(b, 70, 3.0) - depth_of(a, 40) for a, b in (slices.draw(rng) for _ in range(500))]
     )
-    difference = depths[:, 1] - depths[:, 0]
     assert np.abs(difference).max() <= 10 + 3.0 / 2
     assert np.abs(difference).max() > 8
     assert abs(difference.mean()) < 1
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(40, 20), (20, 40)])
-def test_both_slices_come_from_the_depths_that_both_domains_have(ours, theirs):
-    slices = UnpairedSlices([prepared([200] * ours)], [prepared([200] * theirs)], match_position=True)
+def test_both_slices_come_from_the_depths_that_both_scans_have(ours, theirs):
+    slices = UnpairedSlices([with_vertex(ours)], [with_vertex(theirs)], match_position=True)
     rng = np.random.default_rng(0)
     drawn = [slices.draw(rng) for _ in range(300)]
-    for side, count in ((0, ours), (1, theirs)):
-        depths = [(count - 1 - index_of(pair[side])) * SPACING_MM for pair in drawn]
-        assert max(depths) == 19 * SPACING_MM
+    assert max(depth_of(source, ours) for source, _ in drawn) == 19 * SPACING_MM
+    deepest = max(depth_of(target, theirs) for _, target in drawn)
+    assert 19 * SPACING_MM <= deepest <= 19 * SPACING_MM + 10
+
+
+def test_a_short_scan_beside_a_long_one_is_matched_too():
+    scans = [with_vertex(60, 3.0), with_vertex(20, 3.0)]
+    slices = UnpairedSlices([with_vertex(60, 3.0)], scans, match_position=True)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        source, target = slices.draw(rng)
+        # which of the two it was, and so its depth, only the nearer reading can tell
+        gap = min(abs(depth_of(target, n, 3.0) - depth_of(source, 60, 3.0)) for n in (60, 20))
+        assert gap <= 10 + 3.0 / 2
+
+
+def test_a_scan_that_begins_below_the_vertex_is_drawn_from_by_area():
+    areas = [400, 100, 200, 300]
+    slices = UnpairedSlices([with_vertex(40)], [prepared(areas)], match_position=True)
+    rng = np.random.default_rng(0)
+    found = np.bincount([index_of(slices.draw(rng)[1]) for _ in range(2000)])
+    expected = 2 * np.array(areas)
+    assert ((found - expected) ** 2 / expected).sum() < 16.3
 
 
 def test_without_matching_the_two_positions_have_nothing_to_do_with_each_other():
-    slices = UnpairedSlices([prepared([200] * 30)], [prepared([200] * 30)], match_position=False)
+    slices = UnpairedSlices([with_vertex(30)], [with_vertex(30)], match_position=False)
     rng = np.random.default_rng(0)
     pairs = np.array([[index_of(view) for view in slices.draw(rng)] for _ in range(1000)])
     assert abs(np.corrcoef(pairs.T)[0, 1]) < 0.12

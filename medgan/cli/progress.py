@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, a line every minute elsewhere."""
+"""How far a training is: a bar on a terminal, a line every half minute elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -68,6 +68,12 @@ def prepare(volume: Volume, settings: PreparationConfig) -> Prepared:
 
     grid = grid_with_spacing(Grid.of(volume), settings.spacing_mm)
     mask = resample(volume.with_array(body, modality="LABEL"), grid).array
+    if not mask.any():
+        raise DataError(
+            "the body is smaller than a voxel of the model",
+            limit=f"{grid.spacing_mm} mm",
+            remedy="Check the voxel size in the file",
+        )
     with_margin = dilate_mm(mask, grid.spacing_mm, settings.mask_margin_mm)
     volume = resample(volume, grid)
     box = ndimage.find_objects(with_margin.astype(np.uint8))[0]

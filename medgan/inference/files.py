@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medgan.errors import FileError, MedganError
+from medgan.errors import FileError, MedganError, OutputError
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES, read_volume, split_suffix, write_volume
+from medgan.io.files import output_errors
 from medgan.volumes import Volume
 
 _SUFFIX_OF = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
@@ -41,11 +42,16 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
 
     Raises:
         FileError: nothing there, or no volume in the folder.
+        OutputError: a file is to become a folder that is there, or a folder a file.
     """
     if source.is_file():
+        if target.is_dir():
+            raise OutputError("is a folder", where=target, remedy="Name the file to write")
         return [Job(source.name, source, target)]
     if not source.is_dir():
         raise FileError("no such file or folder", where=source)
+    if target.is_file():
+        raise OutputError("is a file", where=target, remedy="Name a folder for the results")
     found = sorted(
         path for path in source.rglob("*") if path.is_file() and split_suffix(path)[1] in SUFFIXES
     )
@@ -72,7 +78,8 @@ def translate_file(
     try:
         volume = read_volume(job.source, modality=translator.source)
         result = translator(volume, details=details)
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+        with output_errors(job.target):
+            job.target.parent.mkdir(parents=True, exist_ok=True)
         stem, suffix = split_suffix(job.target)
         maps: dict[str, Volume] = {}
         if result.attention is not None:

@@ -15,6 +15,7 @@ from medgan.errors import DataError, OutputError
 _REMEDIES = {
     errno.ENOSPC: "Free some space on this disk or write elsewhere",
     errno.EDQUOT: "Your quota is used up: free some space or write elsewhere",
+    errno.EFBIG: "This disk or your account takes no file of this size: write elsewhere",
     errno.EACCES: "Check the permissions of this folder or write elsewhere",
     errno.EPERM: "Check the permissions of this folder or write elsewhere",
     errno.EROFS: "This disk is read-only: write elsewhere",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medgan.config import PairConfig, ScanConfig, TrainConfig
+from medgan.data.registration import register_rigid
 from medgan.inference.translator import Translator
 from medgan.io import read_volume, write_volume
 from medgan.io.files import write_json
@@ -24,7 +25,7 @@ from medgan.volumes.masks import body_mask
 from medgan.volumes.resampling import resample
 
 PROTOCOLS: dict[str, str] = {"CT": "synthrad2023", "MR": "mr-normalised"}
-MASK_RULE = "body mask of the source"
+MASK_RULE = "body masks of source and reference, both"
 RESULT, CONSTANT, LOOKUP = "medgan", "constant", "lookup_table"
 COLUMNS: dict[str, Mapping[str, str]] = {
     "CT": {
@@ -82,9 +83,9 @@ def run(
 def evaluate_case(
     translator: Translator, source: Volume, reference: Volume, name: str
 ) -> CaseResult:
-    """Translate one source and score it, beside the floors, inside the source's body mask."""
+    """Translate one source and score it, beside the floors, where source and reference have body."""
     result = translator(source, details=True)
-    mask = EvaluationMask(body_mask(source), MASK_RULE)
+    mask = EvaluationMask(body_mask(source) & body_mask(reference), MASK_RULE)
     protocol = PROTOCOLS[reference.modality]
     scores = {RESULT: evaluate_pair(result.image, reference, mask=mask, protocol=protocol)}
     scores |= floors(source, reference, mask, protocol)
@@ -92,16 +93,24 @@ def evaluate_case(
 
 
 def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tuple[Volume, Volume]:
-    """A pair's source and reference for the translator's direction, on the source's grid."""
+    """A pair's source and reference for the translator's direction, on the MR's grid.
+
+    It is always the CT that is moved: never the MR, never a synthetic image.
+    """
 
     def read(scan: ScanConfig, modality: Modality) -> Volume:
         volume = read_volume(scan_path(config, scan), modality=modality)
         return volume.with_array(volume.array + scan.hu_offset) if scan.hu_offset else volume
 
-    ends = {config.source: read(pair.source, config.source),
-            config.target: read(pair.target, config.target)}  # fmt: skip
-    source, reference = ends[translator.source], ends[translator.target]
-    return source, resample(reference, Grid.of(source))
+    ends = {
+        config.source: read(pair.source, config.source),
+        config.target: read(pair.target, config.target),
+    }
+    if pair.register_rigidly:
+        ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
+    else:
+        ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
+    return ends[translator.source], ends[translator.target]
 
 
 def document(cases: Sequence[CaseResult]) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class HistoryPool:
                 seen.append(fake)
             elif rng.random() < 0.5:
                 index = int(rng.integers(self.size))
-                seen.append(self.images[index])
+                # a pool that was restored from a file lies on the CPU
+                seen.append(self.images[index].to(fake.device))
                 self.images[index] = fake.clone()
             else:
                 seen.append(fake)

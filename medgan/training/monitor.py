@@ -29,6 +29,7 @@ class Monitor:
         self._copying = 0
         self._ignoring = 0
         self._bad_steps = 0
+        self._last_bad_step = 0
 
     def background(self, step: int, share: float) -> None:
         """Warn when the output has been a copy of the input, or blind to it, for 20 looks.
@@ -45,15 +46,17 @@ class Monitor:
             _log.warning(_IGNORING_ADVICE, step, share)
 
     def finite(self, step: int, norm: float) -> bool:
-        """Whether a gradient norm allows an update.
+        """Whether a gradient norm allows an update; there may be several in a step.
 
         Raises:
             TrainingError: ten steps in a row were not finite.
         """
         if math.isfinite(norm):
-            self._bad_steps = 0
             return True
-        self._bad_steps += 1
+        if step > self._last_bad_step + 1:
+            self._bad_steps = 0
+        self._bad_steps += step != self._last_bad_step
+        self._last_bad_step = step
         _log.warning("step %d: gradient not finite, update skipped", step)
         if self._bad_steps >= MAX_BAD_STEPS:
             raise TrainingError(

@@ -9,6 +9,8 @@ from medgan.config import TrainConfig
 
 _BATCH = 200
 _RUN_ID_FILE = "mlflow_run_id"
+_RETRIES = "2"
+"""MLflow's own 7, each after a longer wait, kept a training waiting 4 minutes for a dead server."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Tracker:
         if not config.tracking.enabled:
             return
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
         # the library is chatty about its database migrations on first use
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -76,8 +79,12 @@ class Tracker:
         if self._client is None:
             return
         self._flush()
-        if self._client is not None:
+        if self._client is None:
+            return
+        try:
             self._client.set_terminated(self._run_id)
+        except self._failure as error:
+            self._give_up(error)
 
     def _flush(self) -> None:
         from mlflow.entities import Metric
@@ -90,8 +97,11 @@ class Tracker:
             for start in range(0, len(batch), 1000):
                 self._client.log_batch(self._run_id, batch[start : start + 1000])
         except self._failure as error:
-            _log.warning("MLflow stopped answering, the run folder keeps everything: %s", error)
-            self._client = None
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        _log.warning("MLflow stopped answering, the run folder keeps everything: %s", error)
+        self._client = None
 
 
 def _flat(values: dict, prefix: str = "") -> list[tuple[str, object]]:  # type: ignore[type-arg]

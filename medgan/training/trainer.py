@@ -36,11 +36,22 @@ _log = logging.getLogger(__name__)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Constant, then linear towards zero, from ``decay_from`` of the steps to the last."""
+    """Rate of a step, counted from 1.
+
+    Warm-up: constant, then linear to the main rate over the second half. After it: constant, then
+    linear towards zero from ``decay_from`` of the steps left, as in the published training.
+    """
     training = config.training
-    start = training.decay_from * training.steps
-    past = max(0.0, step - 1 - start)
-    return training.learning_rate * (1.0 - past / (training.steps - start + 1.0))
+    if step <= training.warmup_steps:
+        half = training.warmup_steps / 2
+        done = max(0.0, step - 1 - half) / half
+        return training.warmup_learning_rate + done * (
+            training.learning_rate - training.warmup_learning_rate
+        )
+    steps = training.steps - training.warmup_steps
+    start = training.decay_from * steps
+    past = max(0.0, step - training.warmup_steps - 1 - start)
+    return training.learning_rate * (1.0 - past / (steps - start + 1.0))
 
 
 class Trainer:
@@ -71,9 +82,8 @@ class Trainer:
         self.validator, self.tracker, self.provenance = validator, tracker, provenance
         settings = config.training
         set_seed(settings.seed)
-        self.accelerator = Accelerator(
-            mixed_precision="no" if settings.precision == "fp32" else settings.precision
-        )
+        # its precision is fixed for the life of the process; that of a training is not
+        self.accelerator = Accelerator(mixed_precision="no")
         self.method = AttentionGAN(config.network, config.losses).to(self.accelerator.device)
         self.optimisers = {
             name: torch.optim.Adam(part.parameters(), settings.learning_rate, betas=(0.5, 0.999))
@@ -132,16 +142,17 @@ class Trainer:
         losses: Losses = {}
         made = None
         self.method.discriminators.requires_grad_(False)
-        with self.accelerator.autocast():
+        with self._autocast():
             if unpaired is not None:
                 made = self.method.generator_pass(unpaired)
                 losses |= made.losses
             if batch.phantoms is not None:
                 pairs = self._on_device(batch.phantoms)
                 losses |= self.method.phantom_losses(pairs, self.config.losses.phantom)
-        self._descend("generators", losses)
+        sound = self._descend("generators", losses)
         self.average.update_parameters(self.method.generators)
-        if unpaired is not None and made is not None:
+        # fakes of a step that went wrong may be NaN, and a pool would keep them
+        if sound and unpaired is not None and made is not None:
             losses |= self._update_discriminators(unpaired, made)
         return {name: value.detach() for name, value in losses.items()}
 
@@ -150,14 +161,19 @@ class Trainer:
         rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step])
         seen_A = self.pools["A"].exchange(made.fake_A.detach(), rng)
         seen_B = self.pools["B"].exchange(made.fake_B.detach(), rng)
-        with self.accelerator.autocast():
+        with self._autocast():
             losses = self.method.discriminator_losses(batch, seen_A, seen_B)
         self._descend("discriminators", losses)
         share = made.background.detach().float()[batch.body_A].mean()
         self.monitor.background(self.step, share.item())
         return losses | {"background_attention": share}
 
-    def _descend(self, name: str, losses: Losses) -> None:
+    def _autocast(self) -> torch.autocast:
+        enabled = self.config.training.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
+
+    def _descend(self, name: str, losses: Losses) -> bool:
+        """Update one side; whether its gradients allowed that."""
         optimiser = self.optimisers[name]
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
@@ -166,8 +182,10 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(
             self._parts()[name].parameters(), self.config.training.max_gradient_norm
         )
-        if self.monitor.finite(self.step, norm.item()):
+        finite = self.monitor.finite(self.step, norm.item())
+        if finite:
             optimiser.step()
+        return finite
 
     def _on_device(self, batch: Tensors) -> Tensors:
         device = self.accelerator.device
