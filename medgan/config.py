@@ -4,6 +4,7 @@ A configuration is data. Unknown keys are errors, and every fault of a file is i
 """
 
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,6 +41,8 @@ class PreparationConfig(_Frozen):
     def _ordered(self) -> Self:
         if min(self.spacing_mm) <= 0:
             raise ValueError("spacing_mm must be positive")
+        if self.spacing_mm[0] != self.spacing_mm[1]:
+            raise ValueError("spacing_mm must be equal along R and A: pixels are square")
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError("window_hu must be (low, high) with low < high")
         if min(self.matrix) < 32 or any(size % 4 for size in self.matrix):
@@ -53,6 +56,12 @@ class PhantomConfig(_Frozen):
     heads: int = Field(48, ge=1, description="Number of different anatomies to train on.")
     validation_heads: int = Field(6, ge=1, description="Anatomies kept for validation.")
     slices: int = Field(32, ge=1, description="Slices taken from each anatomy.")
+    scanned_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of samples whose anatomy is that of a real CT of the training.",
+    )
     contrast: Literal["t1", "t2"] = Field("t1", description="Contrast that is randomised around.")
 
 
@@ -76,6 +85,9 @@ class DataConfig(_Frozen):
     )
     source: tuple[ScanConfig, ...] = ()
     target: tuple[ScanConfig, ...] = ()
+    validation_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of each domain's patients that only validate."
+    )
     match_position: bool = Field(
         True, description="Draw target slices at the source slice's distance below the vertex."
     )
@@ -206,6 +218,7 @@ def parse_config(
     document: dict[str, Any], overrides: Iterable[str] = (), *, where: object = "configuration"
 ) -> TrainConfig:
     """Check a configuration given as a mapping; see ``load_config``."""
+    document = deepcopy(document)
     for item in overrides:
         _override(document, item)
     try:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from medgan.config import parse_config
+from medgan.errors import TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import read_volume
 from medgan.recipes import mr_ct, script
@@ -86,3 +87,12 @@ def test_the_script_ends_with_one_message_and_code_two(tmp_path, monkeypatch, ca
     monkeypatch.setattr("sys.argv", ["mr_to_ct.py", str(tmp_path / "absent.yaml")])
     assert script.main("Train.", "forward") == 2
     assert capsys.readouterr().err.startswith("medgan: ")
+
+
+def test_a_folder_of_another_training_is_refused(finished):
+    run, config = finished
+    other = config.model_copy(
+        update={"losses": config.losses.model_copy(update={"identity": 0.25})}
+    )
+    with pytest.raises(TrainingError, match="other losses"):
+        mr_ct.run(other, run)

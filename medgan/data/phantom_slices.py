@@ -11,22 +11,23 @@ from typing import Self
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from medgan.config import PhantomConfig, PreparationConfig
 from medgan.data.cache import default_cache_dir
+from medgan.data.planes import FINE_MM, FINE_SIZE, MAX_TILT_DEGREES, tilted_plane
+from medgan.data.scanned_slices import ScannedSlices
 from medgan.io.files import writing
 from medgan.phantoms.anatomy import HeadAnatomy
 from medgan.phantoms.randomised import render_slice
 from medgan.volumes.intensity import PercentileScale, WindowScale
 
-FINE_MM = 1.0
-FINE_SIZE = 256
 HEIGHT_MM = (-105.0, 100.0)
 """Range of slice positions about the head's centre, from the upper neck to above the vertex."""
 
-MAX_TILT_DEGREES = (12.0, 6.0)
-"""Largest pitch and roll of a slice against the head."""
+LABEL_MODULES = (
+    "anatomy", "brain", "canvas", "face", "neck", "noise", "shapes", "tissues", "vault",
+)  # fmt: skip
+"""The modules of medgan.phantoms that the label slices depend on."""
 
 MIN_BODY_SHARE = 0.03
 PHANTOM_STREAM = 5
@@ -60,21 +61,36 @@ class PhantomSlices:
         labels: (N, 256, 256) uint8 label slices at 1 mm.
         contrast: "t1" or "t2", the contrast that is randomised around.
         preparation: grid and scales of the samples.
+        scanned: slices of real CT to simulate MR on, besides.
+        scanned_share: how often a sample is one of those.
     """
 
     def __init__(
-        self, labels: NDArray[np.uint8], contrast: str, preparation: PreparationConfig
+        self,
+        labels: NDArray[np.uint8],
+        contrast: str,
+        preparation: PreparationConfig,
+        scanned: ScannedSlices | None = None,
+        scanned_share: float = 0.0,
     ) -> None:
         self.labels = labels
         self.contrast = contrast
         self.preparation = preparation
+        self.scanned = scanned
+        self.scanned_share = scanned_share
         self.window = WindowScale(*preparation.window_hu)
 
     @classmethod
-    def training(cls, settings: PhantomConfig, preparation: PreparationConfig) -> Self:
-        """The library to train on, made once and kept in the cache."""
+    def training(
+        cls,
+        settings: PhantomConfig,
+        preparation: PreparationConfig,
+        scanned: ScannedSlices | None = None,
+    ) -> Self:
+        """The library to train on, made once and kept in the cache, and slices of real CT."""
         seeds = range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + settings.heads)
-        return cls(label_library(seeds, settings.slices), settings.contrast, preparation)
+        library = label_library(seeds, settings.slices)
+        return cls(library, settings.contrast, preparation, scanned, settings.scanned_share)
 
     @classmethod
     def validation(cls, settings: PhantomConfig, preparation: PreparationConfig) -> Self:
@@ -84,17 +100,18 @@ class PhantomSlices:
 
     def draw(self, rng: np.random.Generator) -> PhantomSample:
         """Render one sample, fully determined by ``rng``."""
-        fine = self.labels[rng.integers(len(self.labels))]
+        labels, hu = self._fine(rng)
         if rng.random() < 0.5:
-            fine = fine[::-1]
+            labels, hu = labels[::-1], None if hu is None else hu[::-1]
         preparation = self.preparation
         slice_ = render_slice(
-            np.asarray(fine),
+            labels,
             rng,
             pixel_mm=FINE_MM,
             out_pixel_mm=preparation.spacing_mm[0],
             out_shape=preparation.matrix,
             contrast=self.contrast,
+            hu_fine=hu,
         )
         noise = rng.normal(0.0, rng.uniform(0.0, CT_NOISE_HU), slice_.ct.shape)
         return PhantomSample(
@@ -104,6 +121,13 @@ class PhantomSlices:
             standard_mr=self._scaled(slice_.standard_mr, slice_.mask, 1.0),
             body=slice_.mask,
         )
+
+    def _fine(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.int16] | None]:
+        """Tissues of a slice at 1 mm, and its HU where a scanner has measured them."""
+        if self.scanned is not None and rng.random() < self.scanned_share:
+            index = rng.integers(len(self.scanned.labels))
+            return self.scanned.labels[index], self.scanned.hu[index]
+        return np.asarray(self.labels[rng.integers(len(self.labels))]), None
 
     def _scaled(
         self, mr: NDArray[np.float32], body: NDArray[np.bool_], gain: float
@@ -145,9 +169,8 @@ def _library_key(seeds: range, slices: int) -> str:
     """Content address: everything the slices depend on, the phantom's own code included."""
     digest = hashlib.sha256()
     digest.update(repr((seeds, slices, FINE_MM, FINE_SIZE, HEIGHT_MM, MAX_TILT_DEGREES)).encode())
-    for source in sorted(files("medgan.phantoms").iterdir(), key=lambda entry: entry.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    for name in LABEL_MODULES:
+        digest.update((files("medgan.phantoms") / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -155,15 +178,9 @@ def _head_slices(seed: int, count: int) -> NDArray[np.uint8]:
     """(count, 256, 256) uint8 slices of one head."""
     head = HeadAnatomy(seed)
     rng = np.random.default_rng([seed, PHANTOM_STREAM])
-    axis = (np.arange(FINE_SIZE) - (FINE_SIZE - 1) / 2) * FINE_MM
-    plane = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     made: list[NDArray[np.uint8]] = []
     while len(made) < count:
-        tilt = [rng.uniform(-limit, limit) for limit in MAX_TILT_DEGREES]
-        points = np.column_stack([plane, np.zeros(len(plane))])
-        points = Rotation.from_euler("xy", tilt, degrees=True).apply(points)
-        points[:, 2] += rng.uniform(*HEIGHT_MM)
-        labels = head.labels(points.astype(np.float32)).reshape(FINE_SIZE, FINE_SIZE)
+        labels = head.labels(tilted_plane(rng, HEIGHT_MM)).reshape(FINE_SIZE, FINE_SIZE)
         if (labels > 0).mean() >= MIN_BODY_SHARE:
             made.append(labels)
     return np.stack(made)

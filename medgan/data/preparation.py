@@ -11,7 +11,7 @@ from medgan.config import PreparationConfig
 from medgan.errors import DataError
 from medgan.io.metaimage import as_image
 from medgan.volumes import Volume
-from medgan.volumes.geometry import Grid, apply_affine, grid_with_spacing, reorient
+from medgan.volumes.geometry import Grid, crop, grid_with_spacing, reorient
 from medgan.volumes.intensity import PercentileScale, Scale, WindowScale
 from medgan.volumes.masks import Mask, body_mask, dilate_mm
 from medgan.volumes.resampling import resample
@@ -85,15 +85,6 @@ def prepare(volume: Volume, settings: PreparationConfig) -> Prepared:
     else:
         scale = PercentileScale.fit(values, mask, settings.mr_percentile)
     return Prepared(volume.with_array(values), mask, with_margin, scale)
-
-
-def crop(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
-    """The part of a volume inside a box of voxel indices, at its place in the patient."""
-    affine = volume.affine.copy()
-    affine[:3, 3] = apply_affine(affine, [[side.start for side in box]])[0]
-    return Volume(
-        volume.array[box], affine, volume.modality, volume.frame_of_reference, volume.synthetic
-    )
 
 
 def correct_bias(volume: Volume, mask: Mask) -> Volume:

@@ -106,7 +106,9 @@ class Translator:
         volumes = [self._on_grid(prepared, image, self.target, volume) for image in images]
         if not details:
             return VolumeTranslation(volumes[0])
-        attention = self._on_grid(prepared, maps[1], "MR", volume)
+        # resampled as its complement, because what lies outside the crop is a copy: air
+        novel = self._on_grid(prepared, 1.0 - maps[1], "MR", volume)
+        attention = novel.with_array(1.0 - novel.array)
         return VolumeTranslation(volumes[0], attention, tuple(volumes[1:]))
 
     @torch.inference_mode()

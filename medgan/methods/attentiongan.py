@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from medgan.config import LossConfig, NetworkConfig
 from medgan.data.batches import PhantomBatch, UnpairedBatch
 from medgan.methods.losses import l1, least_squares_gan
-from medgan.networks import AttentionGenerator, PatchDiscriminator, Translation
+from medgan.networks import AttentionGenerator, PatchDiscriminator
 from medgan.networks.initialisation import initialise
 
 Losses = dict[str, Tensor]
@@ -71,24 +71,25 @@ class AttentionGAN(nn.Module):
         """The unpaired terms, weighted.
 
         Translation and identity share one forward pass, which is exact because instance norm
-        treats every image of a batch by itself.
+        treats every image of a batch by itself. Without identity weight that half is left out.
         """
-        real_A, real_B, n = batch.real_A, batch.real_B, len(batch.real_A)
-        forward: Translation = self.G_A(torch.cat((real_A, real_B)))
-        backward: Translation = self.G_B(torch.cat((real_B, real_A)))
-        fake_B, idt_B = forward.image[:n], forward.image[n:]
-        fake_A, idt_A = backward.image[: len(real_B)], backward.image[len(real_B) :]
+        real_A, real_B, weights = batch.real_A, batch.real_B, self.weights
+        with_identity = weights.identity > 0
+        forward = self.G_A(torch.cat((real_A, real_B)) if with_identity else real_A)
+        backward = self.G_B(torch.cat((real_B, real_A)) if with_identity else real_B)
+        fake_B, fake_A = forward.image[: len(real_A)], backward.image[: len(real_B)]
         rec_A, rec_B = self.G_B(fake_B).image, self.G_A(fake_A).image
-        weights = self.weights
         losses = {
             "adversarial_A": weights.adversarial * least_squares_gan(self.D_A(fake_B), real=True),
             "adversarial_B": weights.adversarial * least_squares_gan(self.D_B(fake_A), real=True),
             "cycle_A": weights.cycle * l1(rec_A, real_A),
             "cycle_B": weights.cycle * l1(rec_B, real_B),
-            "identity_A": weights.identity * l1(idt_A, real_A),
-            "identity_B": weights.identity * l1(idt_B, real_B),
         }
-        return GeneratorPass(losses, fake_A, fake_B, forward.background[:n])
+        if with_identity:
+            idt_B, idt_A = forward.image[len(real_A) :], backward.image[len(real_B) :]
+            losses["identity_A"] = weights.identity * l1(idt_A, real_A)
+            losses["identity_B"] = weights.identity * l1(idt_B, real_B)
+        return GeneratorPass(losses, fake_A, fake_B, forward.background[: len(real_A)])
 
     def phantom_losses(self, pairs: PhantomBatch, weight: float) -> Losses:
         """The supervised terms, weighted."""

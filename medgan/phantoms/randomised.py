@@ -136,6 +136,7 @@ def render_slice(
     out_pixel_mm: float,
     out_shape: tuple[int, int],
     contrast: str = "t1",
+    hu_fine: NDArray[np.int16] | None = None,
 ) -> PhantomSlice:
     """Image a fine label slice as MR and CT on a coarser grid, in a random pose.
 
@@ -149,6 +150,7 @@ def render_slice(
         out_pixel_mm: pixel size of the images.
         out_shape: (H, W) of the images; its middle is near the middle of ``labels_fine``.
         contrast: ``"t1"`` or ``"t2"``.
+        hu_fine: (H, W) int16 HU as measured by a scanner; None: drawn from the tissues.
 
     Raises:
         ConfigError: the contrast is unknown.
@@ -157,8 +159,10 @@ def render_slice(
     texture = _texture(labels_fine.shape, rng)
     mr = values.signal[labels_fine]
     mr *= np.maximum(1 + rng.uniform(0.3, 1.0) * _TEXTURE[labels_fine] * texture, 0)
-    ct = values.hu[labels_fine]
-    ct += _TEXTURE_HU[labels_fine] * texture
+    if hu_fine is None:
+        ct = values.hu[labels_fine] + _TEXTURE_HU[labels_fine] * texture
+    else:
+        ct = hu_fine.astype(np.float32)
     sigma_mm = np.exp(rng.uniform(np.log(0.4), np.log(2.5)))
     least_mm = 0.4 * np.sqrt(max(out_pixel_mm**2 - pixel_mm**2, 0.0))
     pose = _random_pose(labels_fine.shape, rng, out_pixel_mm / pixel_mm, out_shape)

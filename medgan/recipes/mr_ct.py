@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medgan.config import PairConfig, ScanConfig, TrainConfig
+from medgan.config import PairConfig, TrainConfig
 from medgan.data.registration import register_rigid
+from medgan.errors import TrainingError
 from medgan.inference.translator import Translator
-from medgan.io import read_volume, write_volume
+from medgan.io import write_volume
 from medgan.io.files import write_json
 from medgan.metrics.aggregates import aggregate, jsonable
 from medgan.metrics.floors import floors
 from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
 from medgan.models.model_file import Direction
 from medgan.recipes import training
-from medgan.recipes.training import OnStep, scan_path
+from medgan.recipes.training import OnStep, read_scan
 from medgan.report.figures import volume_panel
 from medgan.report.html import Figure, Report, Section, Table, write_report
-from medgan.volumes import Modality, Volume
+from medgan.training.run_folder import RunFolder
+from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid
 from medgan.volumes.masks import body_mask
 from medgan.volumes.resampling import resample
@@ -70,6 +72,7 @@ def run(
         ``evaluation_backward.json``), ``predictions/`` and ``report.html``.
     """
     if (out / "config.yaml").exists():
+        _require_same_training(RunFolder(out).config(), config, out)
         training.resume(out, on_step)
     else:
         training.train(config, out, on_step)
@@ -80,10 +83,30 @@ def run(
     return cases
 
 
+def _require_same_training(begun: TrainConfig, wanted: TrainConfig, out: Path) -> None:
+    """Refuse to pass off one training as another; tracking and evaluation may change.
+
+    Raises:
+        TrainingError: the folder holds a run of another configuration; the sections are named.
+    """
+    differing = [
+        name
+        for name in TrainConfig.model_fields
+        if name not in ("tracking", "evaluation") and getattr(begun, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise TrainingError(
+            "the folder holds a run of another configuration",
+            where=out,
+            measured=f"other {', '.join(differing)}",
+            remedy="Name another folder with --out, or give the configuration it was begun with",
+        )
+
+
 def evaluate_case(
     translator: Translator, source: Volume, reference: Volume, name: str
 ) -> CaseResult:
-    """Translate one source and score it, beside the floors, where source and reference have body."""
+    """Translate one source; score it and the floors where source and reference have body."""
     result = translator(source, details=True)
     mask = EvaluationMask(body_mask(source) & body_mask(reference), MASK_RULE)
     protocol = PROTOCOLS[reference.modality]
@@ -97,14 +120,9 @@ def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tupl
 
     It is always the CT that is moved: never the MR, never a synthetic image.
     """
-
-    def read(scan: ScanConfig, modality: Modality) -> Volume:
-        volume = read_volume(scan_path(config, scan), modality=modality)
-        return volume.with_array(volume.array + scan.hu_offset) if scan.hu_offset else volume
-
     ends = {
-        config.source: read(pair.source, config.source),
-        config.target: read(pair.target, config.target),
+        config.source: read_scan(config, pair.source, config.source),
+        config.target: read_scan(config, pair.target, config.target),
     }
     if pair.register_rigidly:
         ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume

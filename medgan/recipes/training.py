@@ -4,37 +4,31 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from medgan.config import ScanConfig, TrainConfig
 from medgan.data.batches import Batches
 from medgan.data.cache import prepare_cached
-from medgan.data.leaks import require_disjoint
 from medgan.data.phantom_slices import PhantomSlices
 from medgan.data.preparation import Prepared
+from medgan.data.scanned_slices import ScannedSlices
 from medgan.data.slices import UnpairedSlices
+from medgan.data.split import require_disjoint, split_patients
 from medgan.errors import ConfigError, FileError
+from medgan.io import read_volume
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.trainer import Trainer
 from medgan.training.validation import Validator
+from medgan.volumes import Modality, Volume
 
 DATA_VARIABLE = "MEDGAN_DATA"
 
 OnStep = Callable[[int, dict[str, float]], None]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Scans:
-    """Prepared scans of both domains and a fingerprint of the files they came from."""
-
-    source: tuple[Prepared, ...]
-    target: tuple[Prepared, ...]
-    fingerprint: str
 
 
 def train(config: TrainConfig, out: Path, on_step: OnStep | None = None) -> RunFolder:
@@ -93,53 +87,72 @@ def scan_path(config: TrainConfig, scan: ScanConfig) -> Path:
 
 def _assemble(config: TrainConfig) -> Callable[[RunFolder], Trainer]:
     """Load everything a training needs; what comes back builds the trainer in its folder."""
+    data, settings = config.data, config.data.phantoms
     pairs = [scan for pair in config.evaluation for scan in (pair.source, pair.target)]
-    training = config.data.source + config.data.target
-    require_disjoint(
-        {
-            "training": [scan_path(config, scan) for scan in training],
-            "evaluation": [scan_path(config, scan) for scan in pairs],
-        }
+    training = [scan_path(config, scan) for scan in data.source + data.target]
+    evaluation = [scan_path(config, scan) for scan in pairs]
+    require_disjoint({"training": training, "evaluation": evaluation})
+    source, target = (
+        split_patients(group, data.validation_share, config.training.seed)
+        for group in (data.source, data.target)
     )
-    scans = load_scans(config)
+    source_scans = prepared_scans(config, source.training, config.source)
+    target_scans = prepared_scans(config, target.training, config.target)
     unpaired = None
     if config.uses_scans:
-        unpaired = UnpairedSlices(
-            scans.source, scans.target, match_position=config.data.match_position
-        )
-    settings, phantoms = config.data.phantoms, None
+        unpaired = UnpairedSlices(source_scans, target_scans, match_position=data.match_position)
+    phantoms = None
     if config.uses_phantoms:
-        phantoms = PhantomSlices.training(settings, config.preparation)
-    validation = PhantomSlices.validation(settings, config.preparation)
-    validator = Validator(config, validation, scans.source, scans.target)
-    batches = Batches(config, unpaired, phantoms)
-    provenance: dict[str, Any] = {
+        scanned = None
+        if settings.scanned_share:
+            ct_scans = target.training if config.target == "CT" else source.training
+            scanned = ScannedSlices.of([read_scan(config, scan, "CT") for scan in ct_scans])
+        phantoms = PhantomSlices.training(settings, config.preparation, scanned)
+    # few scans are too few to spare any: then those trained on are judged, which needs no pairs
+    validator = Validator(
+        config,
+        PhantomSlices.validation(settings, config.preparation),
+        prepared_scans(config, source.validation, config.source) or source_scans,
+        prepared_scans(config, target.validation, config.target) or target_scans,
+    )
+    provenance = {
         "scans": len(training),
         "phantom_heads": settings.heads if config.uses_phantoms else 0,
-        "data_sha256": scans.fingerprint,
+        "data_sha256": _fingerprint(training),
         "steps": config.training.steps,
     }
+    batches = Batches(config, unpaired, phantoms)
     return lambda run: Trainer(
         config, run, batches, validator, Tracker(config, run.root), provenance
     )
 
 
-def load_scans(config: TrainConfig) -> Scans:
-    """Prepare every training scan, from the cache where it is there."""
+def prepared_scans(
+    config: TrainConfig, scans: Sequence[ScanConfig], modality: Modality
+) -> tuple[Prepared, ...]:
+    """Scans as the networks see them, from the cache where they are there."""
+    return tuple(
+        prepare_cached(
+            scan_path(config, scan),
+            config.preparation,
+            modality=modality,
+            hu_offset=scan.hu_offset,
+        )
+        for scan in scans
+    )
+
+
+def read_scan(config: TrainConfig, scan: ScanConfig, modality: Modality) -> Volume:
+    """A scan as it is stored, its offset added."""
+    volume = read_volume(scan_path(config, scan), modality=modality)
+    if not scan.hu_offset:
+        return volume
+    return volume.with_array(volume.array.astype(np.float32) + np.float32(scan.hu_offset))
+
+
+def _fingerprint(paths: Sequence[Path]) -> str:
+    """One hash of the content of all files, in order."""
     digest = hashlib.sha256()
-
-    def load(group: Sequence[ScanConfig], modality: Any) -> tuple[Prepared, ...]:
-        prepared = []
-        for scan in group:
-            path = scan_path(config, scan)
-            digest.update(path.read_bytes())
-            prepared.append(
-                prepare_cached(
-                    path, config.preparation, modality=modality, hu_offset=scan.hu_offset
-                )
-            )
-        return tuple(prepared)
-
-    source = load(config.data.source, config.source)
-    target = load(config.data.target, config.target)
-    return Scans(source, target, digest.hexdigest())
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

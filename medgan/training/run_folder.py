@@ -1,6 +1,7 @@
 """A run folder: everything a training leaves behind."""
 
 import json
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -62,14 +63,18 @@ class RunFolder:
         return load_config(self.config_path)
 
     def append(self, log: Path, record: Mapping[str, Any]) -> None:
-        """Add one line to ``metrics`` or ``timing``.
+        """Add one line to ``metrics`` or ``timing``; what is not finite becomes null.
 
         Raises:
             OutputError: the disk is full or not writable.
         """
+        finite = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in record.items()
+        }
         try:
             with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps(finite) + "\n")
         except OSError as error:
             raise OutputError("cannot write", where=log, measured=error.strerror) from error
 

@@ -72,13 +72,11 @@ class Tracker:
             return
         self._pending += [(name, value, step) for name, value in values.items()]
         if len(self._pending) >= _BATCH:
-            self._flush()
+            self.flush()
 
     def finish(self) -> None:
         """Send what is left and close the run."""
-        if self._client is None:
-            return
-        self._flush()
+        self.flush()
         if self._client is None:
             return
         try:
@@ -86,10 +84,12 @@ class Tracker:
         except self._failure as error:
             self._give_up(error)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is queued."""
+        if self._client is None:
+            return
         from mlflow.entities import Metric
 
-        assert self._client is not None
         now = int(time.time() * 1000)
         batch = [Metric(name, value, now, step) for name, value, step in self._pending]
         self._pending.clear()

@@ -243,6 +243,7 @@ class Trainer:
         for name, pool in self.pools.items():
             tensors |= prefixed(f"pool_{name}", pool.state())
         save_tensors(self.run.state, tensors, {"step": self.step, "best": self.best})
+        self.tracker.flush()
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one, and forget what was logged since.

@@ -131,6 +131,13 @@ def reorient(volume: Volume, codes: str = "RAS") -> Volume:
     return replace(volume, array=np.ascontiguousarray(array), affine=affine)
 
 
+def crop(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
+    """The part of a volume inside a box of voxel indices, at its place in the patient."""
+    affine = volume.affine.copy()
+    affine[:3, 3] = apply_affine(affine, [side.start or 0 for side in box])
+    return replace(volume, array=volume.array[box], affine=affine)
+
+
 def grid_with_spacing(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     """The grid of another voxel size over the same part of the patient.
 

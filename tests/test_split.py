@@ -2,7 +2,7 @@
 
 import pytest
 
-from medgan.data.leaks import require_disjoint
+from medgan.data.split import require_disjoint, split_patients
 from medgan.errors import DataError
 
 
@@ -44,3 +44,20 @@ def test_training_refuses_a_pair_that_it_is_trained_on(tiny_document, tmp_path):
     with pytest.raises(DataError, match="used for training and for evaluation"):
         train(parse_config(tiny_document), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.34, 0.5])
+def test_every_patient_is_on_one_side_of_a_split(share):
+    patients = [f"p{i}" for i in range(10)]
+    split = split_patients(patients, share, seed=3)
+    assert sorted(split.training + split.validation) == sorted(patients)
+    assert len(split.validation) == round(share * 10)
+    assert split == split_patients(patients, share, seed=3)
+
+
+def test_seeds_draw_other_patients_and_one_patient_cannot_be_split():
+    patients = list(range(10))
+    drawn = {split_patients(patients, 0.2, seed).validation for seed in range(20)}
+    assert len(drawn) > 10
+    with pytest.raises(DataError, match="no patient is left"):
+        split_patients([1], 0.5, seed=0)
