@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medgan.config import PairConfig, TrainConfig
 from medgan.data.registration import register_rigid
 from medgan.errors import TrainingError
@@ -28,6 +31,7 @@ from medgan.volumes.resampling import resample
 
 PROTOCOLS: dict[str, str] = {"CT": "synthrad2023", "MR": "mr-normalised"}
 MASK_RULE = "body masks of source and reference, both"
+UNIT_PERCENTILES = (0.5, 99.5)
 RESULT, CONSTANT, LOOKUP = "medgan", "constant", "lookup_table"
 COLUMNS: dict[str, Mapping[str, str]] = {
     "CT": {
@@ -110,9 +114,30 @@ def evaluate_case(
     result = translator(source, details=True)
     mask = EvaluationMask(body_mask(source) & body_mask(reference), MASK_RULE)
     protocol = PROTOCOLS[reference.modality]
-    scores = {RESULT: evaluate_pair(result.image, reference, mask=mask, protocol=protocol)}
+    image = result.image
+    if image.modality == "MR":
+        image = in_unit_of(image, reference, mask.voxels)
+    scores = {RESULT: evaluate_pair(image, reference, mask=mask, protocol=protocol)}
     scores |= floors(source, reference, mask, protocol)
-    return CaseResult(name, source, result.image, reference, result.attention, scores)
+    return CaseResult(name, source, image, reference, result.attention, scores)
+
+
+def in_unit_of(image: Volume, reference: Volume, mask: NDArray[np.bool_]) -> Volume:
+    """A synthetic MR in the unit of a reference, which no network can know.
+
+    Two numbers are fitted: the 0.5 and 99.5 percentiles inside the mask become the reference's.
+
+    Args:
+        image: MR.
+        reference: MR on the same grid.
+        mask: (X, Y, Z) bool.
+    """
+    low, high = np.percentile(image.array[mask], UNIT_PERCENTILES)
+    low_wanted, high_wanted = np.percentile(reference.array[mask], UNIT_PERCENTILES)
+    gain = (high_wanted - low_wanted) / max(high - low, np.finfo(np.float32).tiny)
+    return image.with_array(
+        np.where(mask, (image.array - low) * gain + low_wanted, 0).astype(np.float32)
+    )
 
 
 def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tuple[Volume, Volume]:
