@@ -128,3 +128,18 @@ def test_training_starts_from_the_published_distribution_of_weights():
     assert weights.std().item() == pytest.approx(0.02, rel=0.01)
     assert abs(weights.mean().item()) < 1e-4
     assert not biases.any()
+
+
+def test_without_identity_weight_its_passes_are_left_out_and_nothing_else_changes():
+    torch.manual_seed(0)
+    network = NetworkConfig(width=4, blocks=1, contents=2, discriminator_width=4)
+    method = AttentionGAN(network, LossConfig(identity=1.0))
+    real_A, real_B = (torch.rand(2, 1, 32, 32) * 2 - 1 for _ in range(2))
+    batch = UnpairedBatch(real_A, real_B, torch.ones(2, 1, 32, 32, dtype=torch.bool))
+    whole = method.generator_pass(batch)
+    method.weights = LossConfig(identity=0.0)
+    lean = method.generator_pass(batch)
+    assert whole.losses.keys() - lean.losses.keys() == {"identity_A", "identity_B"}
+    for name, value in lean.losses.items():
+        torch.testing.assert_close(value, whole.losses[name])
+    torch.testing.assert_close(lean.fake_B, whole.fake_B)

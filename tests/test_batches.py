@@ -8,9 +8,11 @@ from medgan.config import PhantomConfig, PreparationConfig, parse_config
 from medgan.data.augmentation import SliceAugmentation
 from medgan.data.batches import Batches
 from medgan.data.phantom_slices import PhantomSlices, label_library
+from medgan.data.scanned_slices import ScannedSlices
 from medgan.data.slices import Slice, UnpairedSlices
 from medgan.phantoms.tissues import Tissue
-from medgan.recipes.training import load_scans
+from medgan.recipes.training import prepared_scans
+from medgan.volumes.intensity import WindowScale
 
 PREPARATION = PreparationConfig(spacing_mm=(4.0, 4.0, 4.0), matrix=(64, 64))
 
@@ -20,10 +22,11 @@ def make_batches(tiny_document):
     def make(**training):
         tiny_document["training"] |= training
         config = parse_config(tiny_document)
-        scans = load_scans(config)
+        source = prepared_scans(config, config.data.source, config.source)
+        target = prepared_scans(config, config.data.target, config.target)
         return Batches(
             config,
-            UnpairedSlices(scans.source, scans.target, match_position=True),
+            UnpairedSlices(source, target, match_position=True),
             PhantomSlices.training(config.data.phantoms, config.preparation),
         )
 
@@ -181,3 +184,16 @@ def test_training_and_validation_never_share_an_anatomy():
     training = PhantomSlices.training(settings, PREPARATION).labels
     validation = PhantomSlices.validation(settings, PREPARATION).labels
     assert not any(np.array_equal(a, b) for a in training for b in validation)
+
+
+def test_a_share_of_the_phantoms_has_the_anatomy_of_real_scans(make_batches):
+    batches = make_batches()
+    library = batches.phantoms.labels
+    scanned = ScannedSlices(np.full((1, 256, 256), 6, np.uint8), np.full((1, 256, 256), 321, "i2"))
+    always = PhantomSlices(library, "t1", PREPARATION, scanned, scanned_share=1.0)
+    sample = always.draw(np.random.default_rng(0))
+    hu = WindowScale(*PREPARATION.window_hu).inverse(sample.ct[20:40, 20:40])
+    assert abs(np.median(hu) - 321) < 10, "the measured HU are the truth, not the tissue's"
+    mixed = PhantomSlices(library, "t1", PREPARATION, scanned, scanned_share=0.25)
+    drawn = [mixed._fine(np.random.default_rng(i))[1] is not None for i in range(400)]
+    assert 0.18 < np.mean(drawn) < 0.32

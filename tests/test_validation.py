@@ -10,7 +10,7 @@ from medgan.config import PhantomConfig, parse_config
 from medgan.data.phantom_slices import PhantomSlices
 from medgan.metrics.unpaired import profile_distance
 from medgan.networks import Translation
-from medgan.recipes.training import load_scans
+from medgan.recipes.training import prepared_scans
 from medgan.training.validation import PHANTOM_CASES, Validator
 
 
@@ -35,10 +35,12 @@ def make_validator(tiny_document):
         phantoms = PhantomSlices.validation(
             PhantomConfig(heads=1, validation_heads=1, slices=3), config.preparation
         )
-        loaded = load_scans(config) if scans else None
-        return Validator(
-            config, phantoms, loaded.source if loaded else (), loaded.target if loaded else ()
-        )
+        data = config.data
+        loaded = [
+            prepared_scans(config, group if scans else (), modality)
+            for group, modality in ((data.source, config.source), (data.target, config.target))
+        ]
+        return Validator(config, phantoms, *loaded)
 
     return make
 
