@@ -35,11 +35,11 @@ def write_config(tiny_document, tmp_path):
 
 
 def test_every_unknown_key_of_a_configuration_is_in_one_message(refused, write_config, tmp_path):
-    path = write_config(losess={"cycle": 1}, trainig={})
+    path = write_config(losess={"cycle": 1}, schooling={})
     message = refused("train", path, "network.depth=3", "--out", tmp_path / "run")
     assert message.startswith("medgan: ")
     assert message.count("\n") == 1
-    for key in ("losess", "trainig", "network.depth"):
+    for key in ("losess", "schooling", "network.depth"):
         assert f"{key}: unknown key" in message
     assert not (tmp_path / "run").exists()
 
