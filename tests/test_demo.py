@@ -7,7 +7,8 @@ import pytest
 from medgan.recipes import demo
 
 OVERRIDES = (
-    "training.steps=4", "training.validate_every=4", "training.checkpoint_every=2",
+    "training.steps=4", "training.warmup_steps=2",
+    "training.validate_every=4", "training.checkpoint_every=2", "data.phantoms.heads=1",
     "network.width=4", "network.blocks=1", "network.contents=2", "network.discriminator_width=4",
     "preparation.spacing_mm=[6, 6, 6]", "preparation.matrix=[48, 48]",
     "tracking.enabled=false", "data.phantoms.slices=2", "data.phantoms.validation_heads=1",
