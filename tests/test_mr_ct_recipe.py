@@ -43,7 +43,7 @@ def test_a_finished_run_is_measured_as_by_hand(finished, tiny_scans):
 
     document = json.loads((run / "evaluation.json").read_text())
     assert document["cases"][0]["mae"] == pytest.approx(mae, rel=1e-5)
-    assert document["cases"][0]["floors"]["constant"]["mae"] == pytest.approx(constant, rel=1e-5)
+    assert document["floors"]["constant"]["cases"][0]["mae"] == pytest.approx(constant, rel=1e-5)
     np.testing.assert_allclose(
         read_volume(run / "predictions" / "head.nii.gz").array, made.array, atol=1e-3
     )
@@ -96,3 +96,11 @@ def test_a_folder_of_another_training_is_refused(finished):
     )
     with pytest.raises(TrainingError, match="other losses"):
         mr_ct.run(other, run)
+
+
+def test_a_measured_run_can_be_reported_on(finished, medgan_cli, tmp_path):
+    run, config = finished
+    mr_ct.run(config, run)
+    code, _, err = medgan_cli("report", run, "--out", tmp_path / "page.html")
+    assert code == 0, err
+    assert "synthrad2023" in (tmp_path / "page.html").read_text()

@@ -81,7 +81,7 @@ def test_a_folder_is_translated_the_other_way_with_its_maps(
     code, out, err = medgan_cli(*arguments)
     # some failed: those are named, the others are there
     assert code == 1
-    assert "bad.nii.gz: " in out
+    assert "bad.nii.gz: " in err
     assert "Traceback" not in out + err
     assert sorted(p.name for p in (tmp_path / "out" / "study").iterdir()) == [
         "ct.mha", "ct_attention.mha", "ct_content_1.mha", "ct_content_2.mha",

@@ -123,3 +123,25 @@ def test_maps_lie_beside_the_result_and_are_written_first(tmp_path, monkeypatch)
     assert names(tmp_path / "out") == [
         "ct.nii.gz", "ct_attention.nii.gz", "ct_content_1.nii.gz", "ct_content_2.nii.gz",
     ]  # fmt: skip
+
+
+def test_a_result_never_replaces_a_source(tmp_path):
+    scan = tmp_path / "a.nii.gz"
+    scan.write_bytes(b"a scan")
+    for source, target in ((scan, scan), (tmp_path, tmp_path)):
+        with pytest.raises(OutputError, match="replace a source"):
+            plan(source, target)
+
+
+def test_two_sources_never_become_one_file(tmp_path):
+    for name in ("a.nii", "a.nii.gz"):
+        (tmp_path / name).write_bytes(b"a scan")
+    assert len(plan(tmp_path, tmp_path / "out")) == 2
+    with pytest.raises(OutputError, match=r"a\.nii and a\.nii\.gz"):
+        plan(tmp_path, tmp_path / "out", "mha")
+
+
+def test_an_unknown_ending_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"a scan")
+    with pytest.raises(OutputError, match="no format"):
+        plan(tmp_path / "a.nii.gz", tmp_path / "x.txt")

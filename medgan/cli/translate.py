@@ -1,5 +1,6 @@
 """``medgan translate``: volumes through a trained model, each onto its own grid."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +49,6 @@ def command(
     for row in rows:
         out.print(f"{row.status:10} {row.source}", markup=False, highlight=False)
     for row in failed:
-        out.print(f"{row.source}: {row.error}", markup=False, highlight=False)
+        print(f"medgan: {row.error}", file=sys.stderr)
     if failed:
         raise typer.Exit(2 if src.is_file() else 1)

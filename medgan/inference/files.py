@@ -42,12 +42,13 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
 
     Raises:
         FileError: nothing there, or no volume in the folder.
-        OutputError: a file is to become a folder that is there, or a folder a file.
+        OutputError: a file is to become a folder that is there, or a folder a file; a result
+            would replace a source or another result, or its format is unknown.
     """
     if source.is_file():
         if target.is_dir():
             raise OutputError("is a folder", where=target, remedy="Name the file to write")
-        return [Job(source.name, source, target)]
+        return _checked([Job(source.name, source, target)])
     if not source.is_dir():
         raise FileError("no such file or folder", where=source)
     if target.is_file():
@@ -63,6 +64,31 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
         folder = target / path.relative_to(source).parent
         name = str(path.relative_to(source))
         jobs.append(Job(name, path, folder / f"{stem}{_SUFFIX_OF.get(to, suffix)}"))
+    return _checked(jobs)
+
+
+def _checked(jobs: list[Job]) -> list[Job]:
+    """The jobs, if no result would take the place of a source or of another result."""
+    sources = {job.source.resolve() for job in jobs}
+    makers: dict[Path, Job] = {}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            raise OutputError(
+                "the result would replace a source", where=job.target, remedy="Name another place"
+            )
+        first = makers.setdefault(target, job)
+        if first is not job:
+            raise OutputError(
+                "two sources would become the same file",
+                where=job.target,
+                measured=f"{first.name} and {job.name}",
+                remedy="Rename one of them, or translate them one by one",
+            )
+        if split_suffix(job.target)[1] not in SUFFIXES:
+            raise OutputError(
+                "no format ends like this", where=job.target, limit=", ".join(SUFFIXES)
+            )
     return jobs
 
 

@@ -58,6 +58,13 @@ def evaluate(
             for name, floor in fitted.items():
                 floor_results.setdefault(name, {})[case.name] = floor
         _log.info("evaluated case %d of %d", number, len(cases))
+    return evaluation_document(results, floor_results)
+
+
+def evaluation_document(
+    results: Mapping[str, PairResult], floor_results: Mapping[str, Mapping[str, PairResult]]
+) -> dict[str, Any]:
+    """Results by case, and floors by name and case, as ``evaluate`` returns them."""
     document: dict[str, Any] = next(iter(results.values())).definition()
     document |= {"std_ddof": STD_DDOF, **_rows(results)}
     if floor_results:

@@ -15,7 +15,7 @@ from medgan.errors import TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import write_volume
 from medgan.io.files import write_json
-from medgan.metrics.aggregates import aggregate, jsonable
+from medgan.metrics.evaluation import evaluation_document
 from medgan.metrics.floors import floors
 from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
 from medgan.models.model_file import Direction
@@ -157,17 +157,12 @@ def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tupl
 
 
 def document(cases: Sequence[CaseResult]) -> dict[str, Any]:
-    """The scores as JSON values, floors beside results."""
-    results = [case.scores[RESULT] for case in cases]
-    return {
-        "protocol": results[0].protocol,
-        "cases": [
-            jsonable({"case": case.name, **case.scores[RESULT].to_dict()}
-             | {"floors": {name: case.scores[name].to_dict() for name in (CONSTANT, LOOKUP)}})
-            for case in cases
-        ],
-        "aggregates": jsonable(aggregate([result.values for result in results])),
-    }  # fmt: skip
+    """The scores in the form of ``medgan evaluate``, floors beside results."""
+    scores = {
+        method: {case.name: case.scores[method] for case in cases}
+        for method in (RESULT, CONSTANT, LOOKUP)
+    }
+    return evaluation_document(scores.pop(RESULT), scores)
 
 
 def table(cases: Sequence[CaseResult]) -> Table:

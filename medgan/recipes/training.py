@@ -43,6 +43,7 @@ def train(config: TrainConfig, out: Path, on_step: OnStep | None = None) -> RunF
         MedganError: scans missing or unusable, folder taken, training diverged.
     """
     run = RunFolder(out)
+    run.require_free()
     # before the folder is made: a run that cannot begin leaves nothing behind
     trainer_of = _assemble(config)
     run.create(config)

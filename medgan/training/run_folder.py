@@ -35,18 +35,28 @@ class RunFolder:
         self.last = root / "checkpoints" / "last"
         self.best = root / "checkpoints" / "best"
 
-    def create(self, config: TrainConfig) -> None:
-        """Begin a run.
+    def require_free(self) -> None:
+        """Refuse a place where a run cannot begin.
 
         Raises:
-            OutputError: the folder already holds one.
+            OutputError: the folder already holds a run, or is a file.
         """
+        if self.root.exists() and not self.root.is_dir():
+            raise OutputError("is a file", where=self.root, remedy="Name a folder for the run")
         if self.config_path.exists():
             raise OutputError(
                 "the folder already holds a run",
                 where=self.root,
                 remedy=f"`medgan train --resume {self.root}` continues it; or name another folder",
             )
+
+    def create(self, config: TrainConfig) -> None:
+        """Begin a run.
+
+        Raises:
+            OutputError: as ``require_free``, or the folder cannot be made.
+        """
+        self.require_free()
         for folder in (self.previews, self.last, self.best):
             _make(folder)
         write_json(self.root / "environment.json", environment())
