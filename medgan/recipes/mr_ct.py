@@ -208,7 +208,7 @@ def write_case_report(path: Path, cases: Sequence[CaseResult], title: str) -> No
     source, target = cases[0].source.modality, cases[0].reference.modality
     report = Report(
         title=f"{source} to {target}: {title}",
-        summary=[f"{len(cases)} cases that took no part in training or in any choice."],
+        summary=[f"{len(cases)} cases that took no part in training."],
         sections=[Section("Quality", tables=[table(cases)]), Section("Images", figures=figures)],
     )
     write_report(path, report)
