@@ -21,6 +21,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Plane = Literal["axial", "sagittal", "coronal"]
+
+
 class PreparationConfig(_Frozen):
     """What is done to a volume before a network sees it. Travels in the model file."""
 
@@ -31,6 +34,11 @@ class PreparationConfig(_Frozen):
     window_hu: Pair = Field((-1000.0, 2000.0), description="HU mapped to -1 and to +1.")
     mr_percentile: float = Field(
         99.5, gt=50, le=100, description="Percentile inside the body that is mapped to +1; 0 to -1."
+    )
+    planes: tuple[Plane, ...] = Field(
+        ("axial",),
+        min_length=1,
+        description="Planes of the slices; a volume's result is the mean over them.",
     )
     n4: bool = Field(False, description="Correct the MR bias field (N4) before scaling.")
     mask_margin_mm: float = Field(
@@ -43,6 +51,10 @@ class PreparationConfig(_Frozen):
             raise ValueError("spacing_mm must be positive")
         if self.spacing_mm[0] != self.spacing_mm[1]:
             raise ValueError("spacing_mm must be equal along R and A: pixels are square")
+        if self.planes != ("axial",) and self.spacing_mm[0] != self.spacing_mm[2]:
+            raise ValueError("spacing_mm must be equal along all axes for slices in other planes")
+        if len(set(self.planes)) < len(self.planes):
+            raise ValueError("planes must not name a plane twice")
         if self.window_hu[0] >= self.window_hu[1]:
             raise ValueError("window_hu must be (low, high) with low < high")
         if min(self.matrix) < 32 or any(size % 4 for size in self.matrix):

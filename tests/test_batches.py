@@ -161,39 +161,40 @@ def test_a_phantom_sample_is_air_outside_the_body_and_shares_its_anatomy(phantom
 
 
 def test_the_library_is_made_once_and_holds_heads(tmp_path):
-    library = label_library(range(5, 7), 2, tmp_path)
+    library = label_library(range(5, 7), 2, cache=tmp_path)
     assert library.shape == (4, 256, 256)
     assert library.max() < len(Tissue)
     assert ((library > 0).mean(axis=(1, 2)) >= 0.03).all()
     (path,) = tmp_path.iterdir()
     before = path.stat().st_mtime_ns
-    np.testing.assert_array_equal(label_library(range(5, 7), 2, tmp_path), library)
+    np.testing.assert_array_equal(label_library(range(5, 7), 2, cache=tmp_path), library)
     assert path.stat().st_mtime_ns == before
     # another head or another number of slices is another library
-    label_library(range(5, 6), 2, tmp_path)
+    label_library(range(5, 6), 2, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_head_is_the_same_in_every_library(tmp_path):
-    both = label_library(range(5, 7), 2, tmp_path)
-    np.testing.assert_array_equal(label_library(range(6, 7), 2, tmp_path), both[2:])
+    both = label_library(range(5, 7), 2, cache=tmp_path)
+    np.testing.assert_array_equal(label_library(range(6, 7), 2, cache=tmp_path), both[2:])
 
 
 def test_training_and_validation_never_share_an_anatomy():
     settings = PhantomConfig(heads=1, validation_heads=1, slices=2)
-    training = PhantomSlices.training(settings, PREPARATION).labels
-    validation = PhantomSlices.validation(settings, PREPARATION).labels
+    training = PhantomSlices.training(settings, PREPARATION).labels["axial"]
+    validation = PhantomSlices.validation(settings, PREPARATION).labels["axial"]
     assert not any(np.array_equal(a, b) for a in training for b in validation)
 
 
 def test_a_share_of_the_phantoms_has_the_anatomy_of_real_scans(make_batches):
     batches = make_batches()
     library = batches.phantoms.labels
-    scanned = ScannedSlices(np.full((1, 256, 256), 6, np.uint8), np.full((1, 256, 256), 321, "i2"))
+    slices = ScannedSlices(np.full((1, 256, 256), 6, np.uint8), np.full((1, 256, 256), 321, "i2"))
+    scanned = {"axial": slices}
     always = PhantomSlices(library, "t1", PREPARATION, scanned, scanned_share=1.0)
     sample = always.draw(np.random.default_rng(0))
     hu = WindowScale(*PREPARATION.window_hu).inverse(sample.ct[20:40, 20:40])
     assert abs(np.median(hu) - 321) < 10, "the measured HU are the truth, not the tissue's"
     mixed = PhantomSlices(library, "t1", PREPARATION, scanned, scanned_share=0.25)
-    drawn = [mixed._fine(np.random.default_rng(i))[1] is not None for i in range(400)]
+    drawn = [mixed._fine(np.random.default_rng(i), "axial")[1] is not None for i in range(400)]
     assert 0.18 < np.mean(drawn) < 0.32

@@ -60,7 +60,7 @@ def test_the_same_seed_folds_the_same_brain_and_another_seed_another(head, told)
 
 
 def test_slices_carry_labels_and_measured_values_of_the_same_place(head):
-    slices = ScannedSlices.of([head.ct, head.ct])
+    slices = ScannedSlices.of([anatomy_of(head.ct, 0), anatomy_of(head.ct, 1)])
     assert slices.labels.shape == slices.hu.shape == (2 * SLICES_PER_SCAN, 256, 256)
     bone, soft = np.isin(slices.labels, BONE), slices.labels == Tissue.WHITE_MATTER
     assert np.median(slices.hu[bone]) > BONE_HU

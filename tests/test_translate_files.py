@@ -1,5 +1,7 @@
 """Batches of files: what is planned, skipped, failed and left behind."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,9 @@ class Doubling:
 
     def __call__(self, volume, *, details=False):
         made = volume.with_array(volume.array * 2, modality="CT", synthetic=True)
-        return VolumeTranslation(made, volume, (made, made)) if details else VolumeTranslation(made)
+        if not details:
+            return VolumeTranslation(made)
+        return VolumeTranslation(made, volume, contents=(made, made))
 
 
 def write(path, value=3):
@@ -66,7 +70,7 @@ def test_nothing_to_translate_is_said(tmp_path):
     with pytest.raises(FileError, match="no such file or folder"):
         plan(tmp_path / "absent", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="no volumes in the folder"):
+    with pytest.raises(FileError, match="no volume in this folder"):
         plan(tmp_path / "empty", tmp_path / "out")
 
 
@@ -145,3 +149,43 @@ def test_an_unknown_ending_is_refused_before_anything_runs(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(b"a scan")
     with pytest.raises(OutputError, match="no format"):
         plan(tmp_path / "a.nii.gz", tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize(("value", "guess"), [(3, "MR"), (-1000, "CT")])
+def test_a_volume_that_looks_like_another_modality_is_translated_with_a_warning(
+    tmp_path, caplog, value, guess
+):
+    job = Job("x/a.nii", write(tmp_path / "a.nii", value), tmp_path / "out.nii")
+    with caplog.at_level(logging.WARNING, "medgan"):
+        assert translate_file(Doubling(), job).status == "translated"
+    assert (read_volume(job.target).array == 2 * value).all()
+    if guess == Doubling.source:
+        assert not caplog.records
+    else:
+        (record,) = caplog.records
+        assert record.getMessage().startswith("x/a.nii: ")
+        assert "looks like CT" in record.getMessage()
+        assert str(tmp_path) not in record.getMessage()
+
+
+def test_results_inside_the_source_are_not_translated_again(tmp_path):
+    write(tmp_path / "a.nii")
+    write(tmp_path / "b" / "c.nii")
+    for target in (tmp_path / "out", tmp_path / "b" / ".." / "b" / "ct"):
+        jobs = plan(tmp_path, target)
+        assert [job.name for job in jobs] == ["a.nii", "b/c.nii"]
+        assert all(translate_file(Doubling(), job).status == "translated" for job in jobs)
+        assert plan(tmp_path, target) == jobs
+        for job in jobs:
+            job.target.unlink()
+
+
+def test_a_folder_whose_name_begins_like_that_of_the_results_is_searched(tmp_path):
+    write(tmp_path / "out_of_plane" / "a.nii")
+    assert len(plan(tmp_path, tmp_path / "out")) == 1
+
+
+def test_a_source_inside_the_folder_of_results_is_searched(tmp_path):
+    write(tmp_path / "in" / "a.nii")
+    (job,) = plan(tmp_path / "in", tmp_path)
+    assert job.target == tmp_path / "a.nii"

@@ -26,9 +26,9 @@ def head():
     return dataclasses.replace(head, mr=dataclasses.replace(head.mr, frame_of_reference="1.2.3"))
 
 
-def make_model(matrix=(48, 48)):
+def make_model(matrix=(48, 48), planes=("axial",)):
     torch.manual_seed(1)
-    preparation = PreparationConfig(spacing_mm=(6, 6, 6), matrix=matrix)
+    preparation = PreparationConfig(spacing_mm=(6, 6, 6), matrix=matrix, planes=planes)
     card = ModelCard(
         source="MR", target="CT", preparation=preparation, network=NETWORK, provenance={}
     )
@@ -152,6 +152,7 @@ def test_the_result_lies_exactly_on_the_grid_of_the_source(head, model, keep, sp
     array = head.mr.array[tuple(slice(size) for size in keep)]
     source = Volume(array, affine, "MR", frame_of_reference="1.2.840.99")
     result = Translator(model)(source, details=True)
+    assert result.disagreement is None
     for volume in (result.image, result.attention, *result.contents):
         assert volume.shape == source.shape
         np.testing.assert_array_equal(volume.affine, source.affine)
@@ -215,3 +216,36 @@ def test_a_body_smaller_than_a_voxel_of_the_model_is_refused(model):
     array[10:13, 10:13, 10:13] = 50
     with pytest.raises(DataError, match="smaller than a voxel"):
         Translator(model, "backward")(Volume(array, np.eye(4), "CT"))
+
+
+def turned(head, axes):
+    """The head with its axes renamed, so that an axial model sees slices in another plane."""
+    return Volume(head.mr.array.transpose(axes), np.diag([6.0, 6.0, 6.0, 1.0]), "MR")
+
+
+PLANES = ("axial", "sagittal", "coronal")
+
+
+def test_several_planes_give_the_mean_and_the_spread_of_their_results(head, monkeypatch):
+    # the body mask fills slice by slice, so it would differ between the turned volumes
+    monkeypatch.setattr(
+        "medgan.data.preparation.body_mask", lambda volume: np.ones(volume.shape, bool)
+    )
+    result = Translator(make_model(planes=PLANES))(head.mr, details=True)
+    singles = [
+        Translator(make_model())(turned(head, axes)).image.array.transpose(axes)
+        for axes in ((0, 1, 2), (2, 1, 0), (0, 2, 1))
+    ]
+    assert np.abs(singles[0] - singles[1]).mean() > 1
+    np.testing.assert_allclose(result.image.array, np.mean(singles, axis=0), atol=0.05)
+    np.testing.assert_allclose(result.disagreement.array, np.std(singles, axis=0), atol=0.05)
+    assert 0 <= result.attention.array.min() < result.attention.array.max() <= 1
+
+
+def test_planes_that_agree_do_not_disagree(head, monkeypatch):
+    model, one = make_model(planes=PLANES), make_model()
+    for each in (model, one):
+        monkeypatch.setattr(each.forward, "forward", identity)
+    result = Translator(model)(head.mr, details=True)
+    assert np.abs(result.disagreement.array).max() < 1e-3
+    np.testing.assert_allclose(result.image.array, Translator(one)(head.mr).image.array, atol=0.01)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from medgan.data.planes import FINE_SIZE, tilted_plane
-from medgan.phantoms.from_ct import FINE_MM, ScannedAnatomy, anatomy_of
-from medgan.volumes import Volume
+from medgan.config import Plane
+from medgan.data.planes import FINE_SIZE, SLICE_AXES, tilted_plane
+from medgan.phantoms.from_ct import FINE_MM, ScannedAnatomy
 
 SLICES_PER_SCAN = 96
 MIN_BODY_SHARE = 0.03
@@ -30,28 +30,31 @@ class ScannedSlices:
     hu: NDArray[np.int16]
 
     @classmethod
-    def of(cls, scans: Sequence[Volume]) -> Self:
-        """Slices at random heights and tilts, the same number of every CT.
+    def of(cls, anatomies: Sequence[ScannedAnatomy], plane: Plane = "axial") -> Self:
+        """Slices at random positions and tilts, the same number of every head.
 
-        Raises:
-            DataError: a scan without a body.
+        Args:
+            anatomies: real heads, see `medgan.phantoms.from_ct.anatomy_of`.
+            plane: of the slices.
         """
-        parts = [_slices(anatomy_of(ct, seed), seed) for seed, ct in enumerate(scans)]
+        parts = [_slices(anatomy, seed, plane) for seed, anatomy in enumerate(anatomies)]
         return cls(
             np.concatenate([labels for labels, _ in parts]),
             np.concatenate([hu for _, hu in parts]),
         )
 
 
-def _slices(anatomy: ScannedAnatomy, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+def _slices(
+    anatomy: ScannedAnatomy, seed: int, plane: Plane
+) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
     rng = np.random.default_rng([seed, SCAN_STREAM])
     shape_mm = np.array(anatomy.labels.shape) * FINE_MM
-    half_mm, middle = shape_mm[2] / 2, (shape_mm - FINE_MM) / 2
+    half_mm, middle = shape_mm[SLICE_AXES[plane][2]] / 2, (shape_mm - FINE_MM) / 2
     labels: list[NDArray[np.uint8]] = []
     hu: list[NDArray[np.int16]] = []
     shape = (FINE_SIZE, FINE_SIZE)
     while len(labels) < SLICES_PER_SCAN:
-        voxels = (tilted_plane(rng, (-half_mm, half_mm)) + middle).T / FINE_MM
+        voxels = (tilted_plane(rng, (-half_mm, half_mm), plane) + middle).T / FINE_MM
         drawn = map_coordinates(anatomy.labels.array, voxels, order=0, cval=0).reshape(shape)
         if (drawn > 0).mean() >= MIN_BODY_SHARE:
             measured = map_coordinates(anatomy.ct.array, voxels, order=1, cval=-1000).reshape(shape)

@@ -1,5 +1,6 @@
 """Files through a translator: a volume, or a folder of volumes."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,9 +9,11 @@ from medgan.errors import FileError, MedganError, OutputError
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES, read_volume, split_suffix, write_volume
 from medgan.io.files import output_errors
-from medgan.volumes import Volume
+from medgan.volumes import Modality, Volume
 
 _SUFFIX_OF = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
 
     Args:
         source: a volume, or a folder searched through and through.
-        target: the file to write, or the folder that mirrors the source's.
+        target: the file to write, or the folder that mirrors the source's. Where it lies inside
+            the source, it is not searched: a second run does not translate the first one's results.
         to: "same" keeps each file's format; "nifti", "mha" and "nrrd" change it.
 
     Raises:
@@ -53,11 +57,9 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
         raise FileError("no such file or folder", where=source)
     if target.is_file():
         raise OutputError("is a file", where=target, remedy="Name a folder for the results")
-    found = sorted(
-        path for path in source.rglob("*") if path.is_file() and split_suffix(path)[1] in SUFFIXES
-    )
+    found = _search(source, target)
     if not found:
-        raise FileError("no volumes in the folder", where=source, limit=", ".join(SUFFIXES))
+        raise FileError("no volume in this folder", where=source, limit=", ".join(SUFFIXES))
     jobs = []
     for path in found:
         stem, suffix = split_suffix(path)
@@ -65,6 +67,17 @@ def plan(source: Path, target: Path, to: str = "same") -> list[Job]:
         name = str(path.relative_to(source))
         jobs.append(Job(name, path, folder / f"{stem}{_SUFFIX_OF.get(to, suffix)}"))
     return _checked(jobs)
+
+
+def _search(source: Path, target: Path) -> list[Path]:
+    """Volumes below a folder, but for those in a folder of results inside it."""
+    found = (
+        path for path in source.rglob("*") if path.is_file() and split_suffix(path)[1] in SUFFIXES
+    )
+    results = target.resolve()
+    if source.resolve() in results.parents:
+        return sorted(path for path in found if results not in path.resolve().parents)
+    return sorted(found)
 
 
 def _checked(jobs: list[Job]) -> list[Job]:
@@ -97,19 +110,21 @@ def translate_file(
 ) -> JobResult:
     """Run one job; a fault of the input is reported in the result, not raised.
 
-    With ``details``, maps lie beside the result as ``<name>_attention`` and ``<name>_content_<k>``.
+    With ``details``, maps lie beside the result as ``<name>_attention``, ``<name>_disagreement``
+    (models of several planes) and ``<name>_content_<k>``.
     """
     if job.target.exists() and not overwrite:
         return JobResult(job.name, "skipped", str(job.target))
     try:
-        volume = read_volume(job.source, modality=translator.source)
+        volume = _read(job, translator.source)
         result = translator(volume, details=details)
         with output_errors(job.target):
             job.target.parent.mkdir(parents=True, exist_ok=True)
         stem, suffix = split_suffix(job.target)
         maps: dict[str, Volume] = {}
-        if result.attention is not None:
-            maps["attention"] = result.attention
+        for name in ("attention", "disagreement"):
+            if (values := getattr(result, name)) is not None:
+                maps[name] = values
         maps |= {f"content_{k}": content for k, content in enumerate(result.contents, 1)}
         for name, values in maps.items():
             write_volume(values, job.target.with_name(f"{stem}_{name}{suffix}"))
@@ -118,3 +133,20 @@ def translate_file(
     except MedganError as error:
         return JobResult(job.name, "failed", error=str(error))
     return JobResult(job.name, "translated", str(job.target))
+
+
+def _read(job: Job, modality: Modality) -> Volume:
+    """The source as the modality that the model reads, with a warning where it looks unlike it.
+
+    Values cannot prove a modality (a CT without air has none below -500), so this is no error.
+    """
+    volume = read_volume(job.source)
+    if volume.modality == modality:
+        return volume
+    _log.warning(
+        "%s: by its values this looks like %s, and is translated as the %s that the model reads",
+        job.name,
+        volume.modality,
+        modality,
+    )
+    return volume.with_array(volume.array, modality=modality)

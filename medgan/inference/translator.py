@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from medgan.config import Plane
+from medgan.data.planes import SLICE_AXES
 from medgan.data.preparation import Prepared, prepare
 from medgan.errors import DataError
 from medgan.models.model_file import Direction, Model
@@ -33,11 +35,14 @@ class VolumeTranslation:
     Attributes:
         image: on the source's grid, float32, ``synthetic=True``.
         attention: background attention (share of the input copied), 0 to 1, on the source's grid.
+        disagreement: standard deviation between the results of the model's planes, in the unit of
+            ``image``, on the source's grid; None for a model of one plane.
         contents: the foreground contents, each in the unit of ``image``, on the source's grid.
     """
 
     image: Volume
     attention: Volume | None = None
+    disagreement: Volume | None = None
     contents: tuple[Volume, ...] = ()
 
 
@@ -45,7 +50,8 @@ class Translator:
     """Applies a model to whole slices, in batches.
 
     Whole slices, not tiles: instance norm takes its statistics from what it sees, and tiles would
-    disagree with each other by about a quarter of the output's spread.
+    disagree with each other by about a quarter of the output's spread. A model that was trained on
+    slices in several planes translates the volume in each of them; the result is the mean.
 
     Args:
         model: both generators and their card.
@@ -95,7 +101,9 @@ class Translator:
                 remedy="Choose the other direction, or say what the file is",
             )
         prepared = prepare(volume, self.model.card.preparation)
-        maps = self._run(prepared, details=details)
+        planes = self.model.card.preparation.planes
+        runs = [self._run(prepared, plane, details=details) for plane in planes]
+        maps = [np.mean(several, axis=0) for several in zip(*runs, strict=True)]
         if not np.isfinite(maps[0]).all():
             raise DataError("the network's result is not finite", remedy="Check the model")
         air = ~prepared.mask_with_margin
@@ -109,17 +117,25 @@ class Translator:
         # resampled as its complement, because what lies outside the crop is a copy: air
         novel = self._on_grid(prepared, 1.0 - maps[1], "MR", volume)
         attention = novel.with_array(1.0 - novel.array)
-        return VolumeTranslation(volumes[0], attention, tuple(volumes[1:]))
+        disagreement = None
+        if len(planes) > 1:
+            spread = np.std([self._to_unit(run[0]) for run in runs], axis=0)
+            spread[air] = 0
+            disagreement = self._on_grid(prepared, spread, "MR", volume)
+        return VolumeTranslation(volumes[0], attention, disagreement, tuple(volumes[1:]))
 
     @torch.inference_mode()
-    def _run(self, prepared: Prepared, *, details: bool) -> list[NDArray[np.float32]]:
+    def _run(self, prepared: Prepared, plane: Plane, *, details: bool) -> list[NDArray[np.float32]]:
         """Image, then with ``details`` background attention and contents, each (X, Y, Z)."""
-        scaled = prepared.scaled()
+        # views whose last axis is the slices' normal: what is written there lands in the volume
+        axes = SLICE_AXES[plane]
+        scaled = prepared.scaled().transpose(axes)
+        body = prepared.mask_with_margin.transpose(axes)
         count = 2 + self.network.contents if details else 1
         fills = [-1.0, 1.0] + [-1.0] * self.network.contents
         maps = [np.full(scaled.shape, fill, np.float32) for fill in fills[:count]]
         # outside the body the result is background by definition, so empty slices need no pass
-        slices = np.flatnonzero(prepared.mask_with_margin.any(axis=(0, 1)))
+        slices = np.flatnonzero(body.any(axis=(0, 1)))
         if self.network.channels != 1:
             raise DataError("volumes have one channel", measured=self.network.channels, limit=1)
         for start in range(0, len(slices), self.batch):
@@ -129,7 +145,8 @@ class Translator:
                 maps, self._pass(stack[:, None], details=details), strict=True
             ):
                 target[:, :, chosen] = values.permute(1, 2, 0).numpy()
-        return maps
+        # each order of axes is its own inverse
+        return [values.transpose(axes) for values in maps]
 
     def _pass(self, stack: Tensor, *, details: bool) -> list[Tensor]:
         """(B, 1, X, Y) -> maps of (B, X, Y), padded with air for the network and cut back."""

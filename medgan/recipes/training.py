@@ -18,6 +18,7 @@ from medgan.data.slices import UnpairedSlices
 from medgan.data.split import require_disjoint, split_patients
 from medgan.errors import ConfigError, FileError
 from medgan.io import read_volume
+from medgan.phantoms.from_ct import anatomy_of
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.trainer import Trainer
@@ -107,7 +108,9 @@ def _assemble(config: TrainConfig) -> Callable[[RunFolder], Trainer]:
         scanned = None
         if settings.scanned_share:
             ct_scans = target.training if config.target == "CT" else source.training
-            scanned = ScannedSlices.of([read_scan(config, scan, "CT") for scan in ct_scans])
+            scans = [read_scan(config, scan, "CT") for scan in ct_scans]
+            anatomies = [anatomy_of(ct, seed) for seed, ct in enumerate(scans)]
+            scanned = {p: ScannedSlices.of(anatomies, p) for p in config.preparation.planes}
         phantoms = PhantomSlices.training(settings, config.preparation, scanned)
     # few scans are too few to spare any: then those trained on are judged, which needs no pairs
     validator = Validator(
