@@ -1,5 +1,6 @@
 """The verbs ``evaluate`` and ``report`` as a user meets them."""
 
+import errno
 import json
 
 import numpy as np
@@ -63,6 +64,109 @@ def test_json_and_html_files_are_written(pair, capsys, tmp_path):
     assert "Research use only" in page
     assert "data:image/png" in page
     assert "floor: best constant" in page
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_target_that_cannot_be_written_is_refused_before_anything_is_read(
+    option, capsys, tmp_path
+):
+    absent = str(tmp_path / "absent.nii.gz")
+    for target, remedy in (
+        (tmp_path / "no" / "q.out", "Create the folder first"),
+        (tmp_path, "This is a folder"),
+    ):
+        code, _, err = run(capsys, "evaluate", absent, absent, option, str(target))
+        assert code == 2
+        assert remedy in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_and_html_cannot_be_one_file(capsys, tmp_path):
+    target = str(tmp_path / "q")
+    code, _, err = run(capsys, "evaluate", "a.nii", "b.nii", "--json", target, "--html", target)
+    assert code == 2
+    assert "name the same file" in err
+
+
+def test_neither_result_is_left_without_the_other(pair, capsys, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    targets = {"--html": tmp_path / "q.html", "--json": tmp_path / "q.json"}
+    for failing in ("medgan.report.html.write_report", "medgan.cli.console.emit_json"):
+        with monkeypatch.context() as patch:
+            patch.setattr(failing, full)
+            options = [str(part) for option in targets.items() for part in option]
+            code, _, err = run(capsys, "evaluate", pair["prediction"], pair["reference"], *options)
+        assert code == 2
+        assert "Free some space" in err
+        assert not any(target.exists() for target in targets.values())
+        assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Two models on seven cases, the first better in every one; label maps of one class."""
+    rng = np.random.default_rng(0)
+    for name in ("first", "second", "ref", "labels"):
+        (tmp_path / name).mkdir()
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    axes = np.meshgrid(*(np.linspace(-1, 1, 20),) * 3, indexing="ij")
+    radius = np.sqrt(sum(axis**2 for axis in axes))
+    for case in range(7):
+        ct = np.select([radius < 0.6, radius < 0.75], [40.0, 900.0], -1000.0)
+        error = rng.normal(0, 40, ct.shape)
+        for name, array in (
+            ("first", ct + error),
+            ("second", ct + (case + 2) * error),
+            ("ref", ct),
+        ):
+            volume = Volume(np.round(array).astype(np.int16), affine, "CT")
+            write_volume(volume, tmp_path / name / f"{case}.nii.gz")
+        labels = (radius < 0.6).astype(np.uint8)
+        write_volume(Volume(labels, affine, "LABEL"), tmp_path / "labels" / f"{case}.nii.gz")
+    return tmp_path
+
+
+def test_two_models_are_compared_in_table_json_and_report(models, capsys):
+    page, results = models / "q.html", models / "q.json"
+    code, out, _ = run(
+        capsys, "evaluate", str(models / "first"), str(models / "ref"),
+        "--against", str(models / "second"), "--json", str(results), "--html", str(page),
+        "--labels", str(models / "labels"), str(models / "labels"),
+    )  # fmt: skip
+    assert code == 0
+    document = json.loads(results.read_text())
+    compared = document["comparison"]["mae"]
+    assert (compared["cases"], compared["first_better"]) == (7, 7)
+    assert compared["wilcoxon_p"] == pytest.approx(2 / 2**7)
+    assert compared["interval"]["high"] < 0
+    assert document["aggregates"]["dice"]["mean"] == 1
+    assert document["against"]["aggregates"]["mae"]["count"] == 7
+    for text in (out, page.read_text()):
+        assert "mae (lower is better)" in text
+        assert "other model" in text
+        assert "Wilcoxon" in text
+
+
+def test_too_few_cases_for_a_test_are_said_to_be(pair, capsys):
+    code, out, _ = run(
+        capsys, "evaluate", pair["prediction"], pair["reference"], "--against", pair["reference"]
+    )
+    assert code == 0
+    assert "no interval and no test: fewer than 6 cases" in " ".join(out.split())
+
+
+def test_a_label_map_as_mask_is_refused(models, pair, capsys, tmp_path):
+    labels = np.arange(24**3).reshape(24, 24, 24) % 4
+    path = tmp_path / "organs.nii.gz"
+    write_volume(Volume(labels.astype(np.uint8), np.diag([4.0, 4.0, 4.0, 1.0]), "LABEL"), path)
+    code, _, err = run(
+        capsys, "evaluate", pair["prediction"], pair["reference"], "--mask", str(path)
+    )
+    assert code == 2
+    assert "3 values besides 0" in err
+    assert "--labels" in err
 
 
 def test_a_report_does_not_show_the_names_of_files(pair, capsys, tmp_path):

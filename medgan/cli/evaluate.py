@@ -1,13 +1,18 @@
 """``medgan evaluate``."""
 
+import errno
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medgan.cli.console import JsonTarget
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medgan.metrics.cases import CaseFiles
     from medgan.report.html import Figure, Report, Table
 
 SHOWN_CASES = 3
@@ -19,18 +24,29 @@ def command(
     reference: Annotated[Path, typer.Argument(metavar="REF", help="The truth, likewise.")],
     mask: Annotated[
         Path | None,
-        typer.Option(help="Voxels that count, likewise; default: the body in the reference."),
+        typer.Option(help="Voxels that count, likewise; default: the protocol's own rule."),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(help="What was translated, likewise; adds the trivial floors to beat."),
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="synthrad2023 (CT) or mr-normalised (MR).")
+        str,
+        typer.Option(
+            help="For CT: synthrad2023, synthrad2025, wang2003, maskgan2024; for MR: mr-normalised."
+        ),
     ] = "synthrad2023",
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write JSON; - for standard output.")
+    labels: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="PRED REF", help="Segmentations of both, likewise; adds Dice and HD95."
+        ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Another model's predictions, likewise; adds a paired comparison."),
+    ] = None,
+    json: JsonTarget = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
 ) -> None:
     """Measure predictions against their references.
@@ -39,21 +55,32 @@ def command(
 
     Example: medgan evaluate synthetic_ct/ ct/ --source mr/ --json quality.json
     """
-    from medgan.cli.console import emit_json, result_console
+    _require_writable(json, html)
+    from medgan.cli.console import result_console
+    from medgan.metrics.cases import pair_cases
     from medgan.metrics.evaluation import evaluate
     from medgan.report.evaluation import case_table, summary_tables
 
-    document = evaluate(prediction, reference, mask=mask, source=source, protocol=protocol)
+    document = evaluate(
+        prediction,
+        reference,
+        mask=mask,
+        source=source,
+        protocol=protocol,
+        labels=labels,
+        against=against,
+    )
+    report = None
+    if html is not None:
+        cases = pair_cases(prediction, reference, mask, source)[:SHOWN_CASES]
+        report = _report(document, cases)
+    _write(document, json, report, html)
     out = result_console(json)
     if len(document["cases"]) > 1:
         print_table(out, case_table(document))
-    for table in summary_tables({"result": document}):
+    for table in [*summary_tables(_named(document)), *_comparison_tables(document)]:
         print_table(out, table)
-    emit_json(document, json)
     if html is not None:
-        from medgan.report.html import write_report
-
-        write_report(html, _report(document, prediction, reference, source))
         out.print(f"Report: {html}", highlight=False, markup=False)
 
 
@@ -72,9 +99,76 @@ def print_table(out: "Console", table: "Table") -> None:
     out.print(grid)
 
 
-def _report(
-    document: dict[str, Any], prediction: Path, reference: Path, source: Path | None
-) -> "Report":
+def _require_writable(json: str | None, html: Path | None) -> None:
+    """Refuse targets that cannot be written before hours are spent on what goes into them."""
+    from medgan.errors import ConfigError
+    from medgan.io.files import output_errors
+
+    targets = [Path(target) for target in (json, html) if target and str(target) != "-"]
+    if len({target.absolute() for target in targets}) < len(targets):
+        raise ConfigError("--json and --html name the same file", where=html)
+    for target in targets:
+        with output_errors(target):
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
+            TemporaryFile(dir=target.parent).close()
+
+
+def _write(
+    document: dict[str, Any], json: str | None, report: "Report | None", html: Path | None
+) -> None:
+    """Write both results or neither."""
+    from medgan.cli.console import emit_json
+
+    if report is None or html is None:
+        emit_json(document, json)
+        return
+    from medgan.io.files import writing
+    from medgan.report.html import write_report
+
+    with writing(html) as temporary:
+        write_report(temporary, report)
+        emit_json(document, json)
+
+
+def _named(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The document, and the other model's in the same form, by the name of what was measured."""
+    if "against" not in document:
+        return {"result": document}
+    return {"result": document, "other model": {**document, "floors": {}, **document["against"]}}
+
+
+def _comparison_tables(document: dict[str, Any]) -> "list[Table]":
+    from medgan.report.html import Table
+
+    if "comparison" not in document:
+        return []
+    rows = [
+        [
+            f"{measure} ({'higher' if each['higher_is_better'] else 'lower'} is better)",
+            each["mean_difference"],
+            each["interval"]["low"],
+            each["interval"]["high"],
+            each["wilcoxon_p"],
+            each["first_better"],
+            each["second_better"],
+            each["cases"],
+        ]
+        for measure, each in document["comparison"].items()
+    ]
+    interval = next(iter(document["comparison"].values()))["interval"]
+    caption = (
+        f"Result minus other model, case by case; {interval['confidence']:.0%} intervals of the "
+        f"mean ({interval['method']}); p: Wilcoxon signed-rank, two-sided, not corrected for the "
+        "number of measures"
+    )
+    if interval["missing"]:
+        caption += f"; no interval and no test: {interval['missing']}"
+    columns = ["", "mean difference", "low", "high", "p", "result better", "other better", "cases"]
+    return [Table(caption, columns, rows)]
+
+
+def _report(document: dict[str, Any], cases: "list[CaseFiles]") -> "Report":
     from medgan import __version__
     from medgan.report.evaluation import DEFINITION, FLOOR_NAMES, case_table, summary_tables
     from medgan.report.html import Report, Section
@@ -84,36 +178,32 @@ def _report(
     summary = f"Mean absolute error {mean:.4g} ({document['unit']}) over {count} case(s)"
     for name, floor in document.get("floors", {}).items():
         summary += f"; {FLOOR_NAMES[name]} {floor['aggregates']['mae']['mean']:.4g}"
+    tables = [*summary_tables(_named(document)), *_comparison_tables(document)]
     return Report(
         "Evaluation of synthetic images",
         summary=[f"{summary}."],
         sections=[
-            Section("Summary", tables=summary_tables({"result": document})),
+            Section("Summary", tables=tables),
             Section(
                 "Cases",
                 ["Cases are numbered in the order of the JSON document: by name."],
                 tables=[case_table(document, names=False)],
             ),
-            Section("Slices", figures=_figures(document, prediction, reference, source)),
+            Section("Slices", figures=_figures(document, cases)),
         ],
         provenance={"medgan": __version__, **{name: document[name] for name in DEFINITION}},
     )
 
 
-def _figures(
-    document: dict[str, Any], prediction: Path, reference: Path, source: Path | None
-) -> "list[Figure]":
+def _figures(document: dict[str, Any], cases: "list[CaseFiles]") -> "list[Figure]":
     from medgan.io import read_volume
-    from medgan.metrics.cases import pair_cases
     from medgan.metrics.protocols import protocol_named
     from medgan.report.figures import volume_panel
     from medgan.report.html import Figure
 
     modality = protocol_named(document["protocol"]).modality
     figures = []
-    for number, case in enumerate(pair_cases(prediction, reference, source=source), 1):
-        if number > SHOWN_CASES:
-            break
+    for number, case in enumerate(cases, 1):
         png = volume_panel(
             None if case.source is None else read_volume(case.source),
             read_volume(case.prediction, modality=modality),

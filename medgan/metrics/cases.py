@@ -7,16 +7,40 @@ from pathlib import Path
 from medgan.errors import DataError, FileError
 from medgan.io import SUFFIXES
 
+KINDS = {
+    "prediction": "prediction",
+    "mask": "mask",
+    "source": "source image",
+    "against": "prediction to compare with",
+    "predicted_labels": "label map of the prediction",
+    "reference_labels": "label map of the reference",
+}
+"""What a case needs beside its reference, as messages call it."""
+
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case; ``mask`` and ``source`` where they were given."""
+    """The files of one case; those after the reference where they were given.
+
+    Attributes:
+        name: stem of the reference.
+        prediction: the image to be judged.
+        reference: the truth.
+        mask: voxels that count.
+        source: what was translated.
+        against: another model's prediction.
+        predicted_labels: segmentation of the prediction.
+        reference_labels: segmentation of the reference.
+    """
 
     name: str
     prediction: Path
     reference: Path
     mask: Path | None = None
     source: Path | None = None
+    against: Path | None = None
+    predicted_labels: Path | None = None
+    reference_labels: Path | None = None
 
 
 def stem(path: Path) -> str:
@@ -28,47 +52,70 @@ def stem(path: Path) -> str:
 
 
 def pair_cases(
-    prediction: Path, reference: Path, mask: Path | None = None, source: Path | None = None
+    prediction: Path,
+    reference: Path,
+    mask: Path | None = None,
+    source: Path | None = None,
+    *,
+    against: Path | None = None,
+    labels: tuple[Path, Path] | None = None,
 ) -> list[CaseFiles]:
     """The cases of two files or two folders, in order of name.
 
-    Two files are one case whatever their names. In folders a case is a name stem; every prediction
-    needs its reference and every reference its prediction, mask and source. Spare masks and
-    sources are ignored.
+    Files are one case whatever their names. In folders a case is a name stem; every prediction
+    needs its reference and every reference one file of each kind given. Spare masks, sources and
+    label maps are ignored.
+
+    Args:
+        prediction: files, or folders, everywhere.
+        reference: the truth.
+        mask: voxels that count.
+        source: what was translated.
+        against: predictions of another model.
+        labels: segmentations of the prediction and of the reference.
 
     Raises:
         FileError: a path is missing, files and folders are mixed, or a folder holds no images.
         DataError: a case lacks a file, or a folder has two files of one stem.
     """
-    given = [path for path in (prediction, reference, mask, source) if path is not None]
-    for path in given:
+    predicted_labels, reference_labels = labels or (None, None)
+    paths = {
+        "prediction": prediction,
+        "mask": mask,
+        "source": source,
+        "against": against,
+        "predicted_labels": predicted_labels,
+        "reference_labels": reference_labels,
+    }
+    given = {kind: path for kind, path in paths.items() if path is not None}
+    if not _are_folders([reference, *given.values()]):
+        return [CaseFiles(stem(reference), reference=reference, **given)]
+    references = _images(reference)
+    images = {kind: _images(folder) for kind, folder in given.items()}
+    for kind in ("prediction", "against"):
+        unknown = images.get(kind, {}).keys() - references.keys()
+        _require_none(sorted(unknown), "no reference for", reference)
+    for kind, found in images.items():
+        missing = references.keys() - found.keys()
+        _require_none(sorted(missing), f"no {KINDS[kind]} for", given[kind])
+    return [
+        CaseFiles(name, reference=path, **{kind: found[name] for kind, found in images.items()})
+        for name, path in sorted(references.items())
+    ]
+
+
+def _are_folders(paths: Sequence[Path]) -> bool:
+    for path in paths:
         if not path.exists():
             raise FileError("no such file or folder", where=path)
-    if not any(path.is_dir() for path in given):
-        return [CaseFiles(stem(reference), prediction, reference, mask, source)]
-    if not all(path.is_dir() for path in given):
+    files = [path for path in paths if not path.is_dir()]
+    if files and len(files) < len(paths):
         raise FileError(
             "files and folders are mixed",
-            where=next(path for path in given if not path.is_dir()),
+            where=files[0],
             remedy="Give files everywhere or folders everywhere",
         )
-    predictions, references = _images(prediction), _images(reference)
-    masks, sources = (None if folder is None else _images(folder) for folder in (mask, source))
-    _require_none(sorted(predictions.keys() - references.keys()), "no reference for", reference)
-    _require_none(sorted(references.keys() - predictions.keys()), "no prediction for", prediction)
-    for images, folder, kind in ((masks, mask, "mask"), (sources, source, "source image")):
-        if images is not None:
-            _require_none(sorted(references.keys() - images.keys()), f"no {kind} for", folder)
-    return [
-        CaseFiles(
-            name,
-            predictions[name],
-            references[name],
-            None if masks is None else masks[name],
-            None if sources is None else sources[name],
-        )
-        for name in sorted(references)
-    ]
+    return not files
 
 
 def _images(folder: Path) -> dict[str, Path]:
@@ -85,11 +132,11 @@ def _images(folder: Path) -> dict[str, Path]:
             )
         found[stem(path)] = path
     if not found:
-        raise FileError("no images in this folder", where=folder, limit=", ".join(SUFFIXES))
+        raise FileError("no volume in this folder", where=folder, limit=", ".join(SUFFIXES))
     return found
 
 
-def _require_none(missing: Sequence[str], what: str, folder: Path | None) -> None:
+def _require_none(missing: Sequence[str], what: str, folder: Path) -> None:
     if missing:
         raise DataError(
             f"{what} {len(missing)} case(s): {', '.join(missing)}",

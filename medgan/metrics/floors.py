@@ -10,8 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from medgan.metrics.pairs import MaskLike, PairResult, evaluate_pair, resolve_mask
-from medgan.volumes.geometry import require_same_grid
+from medgan.metrics.pairs import (
+    MaskLike,
+    PairResult,
+    evaluate_pair,
+    require_on_grid,
+    resolve_mask,
+)
 from medgan.volumes.volume import Volume
 
 LOOKUP_BINS = 256
@@ -51,7 +56,7 @@ def lookup_floor(
     Raises:
         GeometryError: the grids differ.
     """
-    require_same_grid(source, reference)
+    require_on_grid(source, reference, "source image")
     values = source.array[mask]
     # Edges are values that occur: interpolated ones would depend on the scale of the source.
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
@@ -81,7 +86,7 @@ def floors(
     Raises:
         MedganError: as ``evaluate_pair``.
     """
-    counted = resolve_mask(mask, reference)
+    counted = resolve_mask(mask, reference, source=source, protocol=protocol)
     predictions = {
         "constant": constant_floor(reference, counted.voxels),
         "lookup_table": lookup_floor(source, reference, counted.voxels),
