@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from medgan.cli.inspect import Finding, find_volumes, inspect_file
+from medgan.cli.inspect import Finding, inspect_file, search
 from medgan.cli.main import main
 from medgan.errors import FileError
 from medgan.io import write_volume
+from medgan.phantoms.dicom_slices import Uids, stack, write_slices
 from medgan.volumes import Volume
 
 AFFINE = np.array([[0, 0, 1.5, -3], [-2.0, 0, 0, 4], [0, 1, 0, 5], [0, 0, 0, 1]])
@@ -41,12 +42,14 @@ def exit_code(*arguments: object) -> int:
 
 def test_folders_are_searched_for_volumes_and_files_taken_as_they_are(scans: Path) -> None:
     notes = scans / "notes.txt"
-    assert list(find_volumes([notes, scans])) == [
+    found = search([notes, scans])
+    assert [place.path for place in found.places] == [
         notes,
         scans / "below" / "mr.mha",
         scans / "ct.nii.gz",
         scans / "damaged.nii",
     ]
+    assert found.skipped == {"not DICOM": 1}
 
 
 def test_a_volume_is_described_as_it_was_written(scans: Path) -> None:
@@ -102,7 +105,50 @@ def test_a_path_that_does_not_exist_exits_2(
 
 def test_a_folder_without_volumes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no volume"):
-        list(find_volumes([tmp_path]))
+        search([tmp_path])
+
+
+def test_dicom_series_are_listed_one_by_one(
+    scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = stack()
+    write_slices(images, scans / "mr", "MR", Uids("mr", "one"))
+    write_slices(images[:3] + images[4:], scans / "gap", "CT", Uids("gap", "one"))
+    (scans / "damaged.nii").unlink()
+    assert exit_code(scans, "--json", "-") == 1
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    rows = {Path(row["path"]).name: row for row in result["volumes"]}
+    assert set(rows) == {"ct.nii.gz", "mr.mha", "mr", "gap"}
+    assert rows["mr"]["format"] == "dicom"
+    assert rows["mr"]["modality"] == "MR"
+    assert rows["mr"]["contrast"] == "T1"
+    assert rows["mr"]["shape"] == [10, 12, 8]
+    assert rows["mr"]["spacing_mm"] == [1.0, 1.0, 2.0]
+    assert rows["mr"]["files"] == 8
+    assert rows["mr"]["problem"] is None
+    assert rows["gap"]["problem"]["type"] == "MissingSlices"
+    assert result["problems"] == 1
+    assert result["skipped"] == {"not DICOM": 1}
+    assert "skipped 1: not DICOM" in err
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 5, 6)])
+def test_a_volume_of_one_value_is_a_problem(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    write_volume(Volume(np.full(shape, 7, np.int16), AFFINE, "MR"), tmp_path / "flat.nii.gz")
+    found = inspect_file(tmp_path / "flat.nii.gz")
+    assert found.problem is not None
+    assert found.problem.type == "DataError"
+    assert found.shape == shape
+    assert exit_code(tmp_path) == 1
+
+
+def test_a_mask_is_called_label(tmp_path: Path) -> None:
+    mask = np.zeros((8, 8, 8), np.uint8)
+    mask[2:6, 2:6, 2:6] = 1
+    write_volume(Volume(mask, AFFINE, "LABEL"), tmp_path / "mask.nii.gz")
+    found = inspect_file(tmp_path / "mask.nii.gz")
+    assert (found.modality, found.unit, found.problem) == ("LABEL", "label", None)
 
 
 def test_a_real_scan_is_described(medgan_data: Path) -> None:

@@ -14,14 +14,18 @@ from medgan.errors import MedganError
 VERBS = {
     "demo": "Phantoms to report: train, translate and evaluate.",
     "inspect": "Say what is in files and folders, and what is wrong.",
+    "convert": "Convert files and trees of studies between formats.",
     "train": "Train a model from a configuration, or resume a run.",
     "translate": "Translate a volume or a folder with a trained model.",
     "evaluate": "Measure predictions against their references.",
+    "compare-sets": "Measure how far a set of images is from a real one.",
+    "froc": "Score nodule detections by the rules of LUNA16.",
     "report": "Write one self-contained HTML file about runs.",
     "info": "Tell what this version of medgan can do.",
     "doctor": "Check whether this machine is ready.",
+    "benchmark": "Measure medgan's speed on this machine.",
 }
-"""Verb -> line of help. Verb ``x`` is the function ``command`` of the module ``medgan.cli.x``."""
+"""Verb -> line of help. Verb ``x-y`` is the function ``command`` of ``medgan.cli.x_y``."""
 
 WIDTH = 100
 """Columns of the help at most."""
@@ -37,7 +41,7 @@ def load(verb: str) -> TyperCommand:
         verb: a key of `VERBS`.
     """
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(verb)(import_module(f"medgan.cli.{verb}").command)
+    app.command(verb)(import_module(f"medgan.cli.{verb.replace('-', '_')}").command)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     return command

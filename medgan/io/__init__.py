@@ -7,7 +7,7 @@ file does not say, or says in contradiction, is refused with a typed error rathe
 import os
 from pathlib import Path
 
-from medgan.errors import FileError, GeometryError
+from medgan.errors import DataError, FileError, GeometryError
 from medgan.io.files import write_json, write_text, writing
 from medgan.io.metaimage import read_itk, write_itk
 from medgan.io.nifti import read_nifti, write_nifti
@@ -31,21 +31,25 @@ SUFFIXES = (*_NIFTI, *_ITK)
 
 
 def read_volume(path: str | os.PathLike[str], *, modality: Modality | None = None) -> Volume:
-    """Read a volume from NIfTI, MetaImage or NRRD, chosen by the file's ending.
+    """Read a volume from NIfTI, MetaImage, NRRD or DICOM.
 
     Args:
-        path: a .nii, .nii.gz, .mha, .mhd (with its .raw or .zraw beside it) or .nrrd file.
-        modality: "CT", "MR" or "LABEL". None: "CT" when the minimum is below -500, else "MR".
+        path: a .nii, .nii.gz, .mha, .mhd (with its .raw or .zraw beside it) or .nrrd file; a DICOM
+            file; or a folder that holds exactly one DICOM series.
+        modality: "CT", "MR" or "LABEL". None: as DICOM says; in other files "CT" when the minimum
+            is below -500, else "MR".
 
     Returns:
         Array (X, Y, Z): stored integers, or float32 where real or scaled; affine to RAS in mm.
 
     Raises:
         FileError: missing, unknown ending, damaged, truncated, too large, not scalar.
-        GeometryError: not 3-D, or the file does not say where the image lies.
-        DataError: NaN or infinite values.
+        GeometryError: not 3-D, irregular, or the file does not say where the image lies.
+        DataError: NaN or infinite values; no DICOM series, several, or one of another modality.
     """
     path = Path(path)
+    if _is_dicom(path):
+        return _read_dicom(path, modality)
     read = read_nifti if _known_suffix(path) in _NIFTI else read_itk
     if not path.is_file():
         raise FileError("no such file" if not path.exists() else "is not a file", where=path)
@@ -89,6 +93,34 @@ def split_suffix(path: str | os.PathLike[str]) -> tuple[str, str]:
     matching = [suffix for suffix in SUFFIXES if name.lower().endswith(suffix)]
     suffix = max(matching, key=len, default=Path(name).suffix.lower())
     return name[: len(name) - len(suffix)], suffix
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether this is a folder, or a file that says so itself: "DICM" after 128 bytes.
+
+    Source: DICOM PS3.10, section 7.1.
+    """
+    if split_suffix(path)[1] in SUFFIXES:
+        return False
+    if not path.is_file():
+        return path.is_dir()
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _read_dicom(path: Path, modality: Modality | None) -> Volume:
+    # Only here: who reads other files need not load pydicom.
+    from medgan.io.dicom import choose, index_folder, read_series
+
+    volume = read_series(choose(index_folder(path).entries, None)).volume
+    if modality not in (None, volume.modality):
+        raise DataError(
+            "the series is of another modality",
+            where=path,
+            measured=volume.modality,
+            limit=modality,
+        )
+    return volume
 
 
 def _known_suffix(path: Path) -> str:

@@ -1,0 +1,242 @@
+"""A batch of conversions: planned, resumed, spread over workers, and recorded.
+
+Results are made in a folder of their own inside the target and moved to their place by one process,
+so that a batch killed at any moment leaves whole files only, and nothing else once it is resumed.
+"""
+
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from medgan.errors import OutputError
+from medgan.io.files import output_errors
+from medgan.io.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
+from medgan.io.manifest import Key, Record, Status, write_manifest
+from medgan.io.naming import confined
+from medgan.io.staging import staging
+from medgan.io.standing import extent, sidecar_path
+from medgan.io.studies import Source
+
+_SHARE_FOR_MANIFEST = 0.05
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a source was refused: the kind of error and its message."""
+
+    type: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one source.
+
+    Attributes:
+        source: relative to the folder that was converted.
+        part: what sets the volume apart within its DICOM series; mostly empty.
+        status: "converted", "repaired", "refused" or "skipped".
+        output: relative to the target; None where there is none.
+        error: why it was refused.
+        reason: why it was skipped.
+        repairs: what was done to irregular geometry.
+        warnings: what is odd about the values.
+    """
+
+    source: str
+    part: str
+    status: Status
+    output: str | None
+    error: Fault | None = None
+    reason: str | None = None
+    repairs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The source and its part, for people."""
+        return f"{self.source} ({self.part})" if self.part else self.source
+
+
+@dataclass(frozen=True)
+class Task:
+    """A record and, unless it stands already, the source that it is to be made from."""
+
+    record: Record
+    source: Source | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A planned batch. ``len()`` is the number of sources still to convert.
+
+    Attributes:
+        target: folder of the results.
+        root: folder that names of sources start from.
+        options: what is done to every source.
+        tasks: in the order of their rows.
+        earlier: records of the manifest that this batch does not touch.
+        jobs: sources converted at the same time.
+    """
+
+    target: Path
+    root: Path
+    options: Options
+    tasks: tuple[Task, ...]
+    earlier: tuple[Record, ...] = ()
+    jobs: int = 1
+    records: dict[Key, Record] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.records.update({record.key: record for record in self.earlier})
+        self.records.update({task.record.key: task.record for task in self.tasks})
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Convert what is still to be converted, and yield the row of each."""
+        return self._run()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all tasks, in their order, as far as the batch has come."""
+        return [row_of(self.records[task.record.key]) for task in self.tasks]
+
+    def expected(self) -> list[Row]:
+        """The rows that can be foreseen: a series is refused where its headers already say so."""
+        return [row_of(_foreseen(task, self.options, self.root)) for task in self.tasks]
+
+    @property
+    def _open(self) -> list[Task]:
+        return [task for task in self.tasks if task.source is not None]
+
+    def _run(self) -> Iterator[Row]:
+        with staging(self.target) as folder:
+            saved = self._save(folder)
+            jobs = [self._job(task, folder / str(k)) for k, task in enumerate(self._open)]
+            try:
+                outcomes = _outcomes(jobs, self.jobs)
+                for task, job, outcome in zip(self._open, jobs, outcomes, strict=True):
+                    record = self._finished(task.record, job, outcome)
+                    self.records[record.key] = record
+                    if time.monotonic() > saved:
+                        saved = self._save(folder)
+                    yield row_of(record)
+            finally:
+                self._save(folder)
+
+    def _job(self, task: Task, folder: Path) -> Job:
+        assert task.source is not None
+        record = task.record
+        return Job(task.source, self.root, self.options, folder, record.created, record.fingerprint)
+
+    def _finished(self, record: Record, job: Job, outcome: Outcome) -> Record:
+        """The record of a job that was run, once its result is in place."""
+        try:
+            if outcome.status in ("converted", "repaired"):
+                record = _published(self.target, record, job)
+        except OutputError as error:
+            outcome = refused(error, self.target)
+        shutil.rmtree(job.folder)
+        return replace(
+            record,
+            status=outcome.status,
+            repairs="\n".join(outcome.repairs),
+            warnings="\n".join(outcome.warnings),
+            error_type=outcome.error_type,
+            error=outcome.error,
+        )
+
+    def _save(self, folder: Path) -> float:
+        """Write the manifest; returns when it is due again, so that it takes little of the time."""
+        start = time.monotonic()
+        write_manifest(self.target, [self.records[key] for key in sorted(self.records)], folder)
+        end = time.monotonic()
+        return end + (end - start) / _SHARE_FOR_MANIFEST
+
+
+def row_of(record: Record) -> Row:
+    """The row of the result for a record of the manifest."""
+    made = record.status in ("converted", "repaired")
+    return Row(
+        record.source,
+        record.part,
+        record.status,
+        record.output if made else None,
+        Fault(record.error_type, record.error) if record.status == "refused" else None,
+        record.error if record.status == "skipped" else None,
+        tuple(filter(None, record.repairs.split("\n"))),
+        tuple(filter(None, record.warnings.split("\n"))),
+    )
+
+
+def _foreseen(task: Task, options: Options, root: Path) -> Record:
+    if task.source is None:
+        return task.record
+    outcome = foreseen(task.source, options, root)
+    return replace(
+        task.record, status=outcome.status, error_type=outcome.error_type, error=outcome.error
+    )
+
+
+def _published(target: Path, record: Record, job: Job) -> Record:
+    """Move a finished result to its place, the sidecar first; the record says how large it is."""
+    path = confined(target, PurePosixPath(record.output))
+    files, size = extent(job.result)
+    with output_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise OutputError(
+                "is a file where a folder is needed", where=path.parent, remedy="Move it away"
+            ) from error
+        if (job.folder / SIDECAR).exists():
+            (job.folder / SIDECAR).replace(sidecar_path(path))
+        if path.is_dir():
+            # A folder cannot take the place of one that is not empty.
+            path.replace(job.folder / "replaced")
+        job.result.replace(path)
+    return replace(record, files=files, bytes=size)
+
+
+def _outcomes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
+    """The outcomes in the order of the jobs; one worker is this process itself."""
+    if workers == 1 or len(jobs) < 2:
+        yield from map(run, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_die_with_parent
+    )
+    try:
+        yield from pool.map(run, jobs)
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a worker was killed, most likely for want of memory",
+            remedy="Use fewer --jobs; what is finished is kept",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """End a worker whose parent was killed; else it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

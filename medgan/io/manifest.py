@@ -1,0 +1,124 @@
+"""The list of what a batch has made, beside its results: what a resumed batch starts from."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from medgan.errors import FileError
+from medgan.io.files import output_errors, writing
+
+MANIFEST = "manifest.csv"
+"""Name of the manifest in the folder of results."""
+
+Key = tuple[str, str, str]
+"""Source, part and output: what stays the same when a source is converted again."""
+
+Status = Literal["pending", "converted", "repaired", "refused", "skipped"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row.
+
+    Attributes:
+        source: relative to the folder that was converted.
+        part: what sets the volume apart within its series; mostly empty.
+        status: "pending" until it has been tried.
+        output: relative to the manifest; empty where nothing was to be written.
+        created: when the conversion was first planned, ISO 8601; what goes into DICOM results.
+            Empty, like the fingerprint, where nothing was to be converted.
+        fingerprint: of the source's files and of all that the result follows from.
+        files: number of files written.
+        bytes: size of them all.
+        repairs: what was done to irregular geometry.
+        warnings: what is odd about the values.
+        error_type: the kind of error where it was refused.
+        error: its message, or why it was skipped.
+    """
+
+    source: str
+    part: str
+    status: Status
+    output: str
+    created: str
+    fingerprint: str
+    files: int = 0
+    bytes: int = 0
+    repairs: str = ""
+    warnings: str = ""
+    error_type: str = ""
+    error: str = ""
+
+    @property
+    def key(self) -> Key:
+        """By which an earlier record of the same conversion is found."""
+        return self.source, self.part, self.output
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second; ``SOURCE_DATE_EPOCH`` stands in for the clock.
+
+    Source: https://reproducible-builds.org/specs/source-date-epoch.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def read_manifest(folder: Path) -> dict[Key, Record]:
+    """The records of earlier runs, by key; none where there is no manifest.
+
+    Raises:
+        FileError: a manifest is there but cannot be understood.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return {}
+    names = [field.name for field in fields(Record)]
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if reader.fieldnames != names:
+                raise ValueError("other columns")
+            records = [_record(row) for row in reader]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise FileError(
+            "is not a manifest of medgan",
+            where=path,
+            remedy="Move it away, or convert into another folder",
+        ) from error
+    return {record.key: record for record in records}
+
+
+def write_manifest(folder: Path, records: Iterable[Record], staging: Path) -> None:
+    """Write the manifest, atomically.
+
+    Args:
+        folder: where it belongs.
+        records: in the order of the rows.
+        staging: a folder on the same disk for the unfinished file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(Record)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(record) for record in records)
+    unfinished = staging / MANIFEST
+    with writing(unfinished) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+    with output_errors(folder / MANIFEST):
+        unfinished.replace(folder / MANIFEST)
+
+
+def _record(row: dict[str, str]) -> Record:
+    if row["status"] not in get_args(Status):
+        raise ValueError(row["status"])
+    numbers = {name: int(row[name]) for name in ("files", "bytes")}
+    return Record(**{**row, **numbers})  # type: ignore[arg-type]

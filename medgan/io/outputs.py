@@ -1,0 +1,90 @@
+"""Where the results of a batch go: one place for each source, inside the target, none twice."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from pydicom import dcmread
+
+from medgan.errors import ConfigError
+from medgan.io import split_suffix
+from medgan.io.job import ENDINGS, Options
+from medgan.io.naming import (
+    DICOM_TEMPLATE,
+    FILE_TEMPLATE,
+    IDENTIFYING,
+    confined,
+    fields_of,
+    fill,
+    pseudonym,
+)
+from medgan.io.studies import Source, Tree
+
+_FROM_HEADER = {**IDENTIFYING, "number": "SeriesNumber"}
+
+
+def output_name(source: Source, root: Path, template: str | None, options: Options) -> str:
+    """The name of a result, relative to the target.
+
+    Args:
+        source: what it is made from.
+        root: the folder that was searched.
+        template: one that ``check_template`` accepts; None takes the default for the source.
+        options: their format gives the ending, their key the pseudonyms.
+    """
+    template = template or (DICOM_TEMPLATE if source.entry else FILE_TEMPLATE)
+    values = _values(source, root, options.key) | _header_values(source, fields_of(template))
+    return f"{fill(template, values)}{ENDINGS[options.to]}"
+
+
+def require_apart(outputs: Mapping[Source, str], tree: Tree, target: Path) -> None:
+    """Refuse results that would replace each other or a source, or lie within each other.
+
+    Raises:
+        ConfigError: two sources share a result, one lies within another, or it is a source.
+        OutputError: a result would leave the target.
+    """
+    sources = {path.resolve() for source in tree.sources for path in source.paths}
+    makers: dict[Path, Source] = {}
+    for source, output in outputs.items():
+        path = confined(target, PurePosixPath(output)).resolve()
+        if path in sources:
+            raise ConfigError("the result would replace a source", where=output)
+        first = makers.setdefault(path, source)
+        if first is not source:
+            raise ConfigError(
+                "two sources would become the same result",
+                where=output,
+                measured=f"{first.name} and {source.name}",
+                remedy="Tell them apart with --name, e.g. with {folder}/{name}{part}",
+            )
+    for path, source in makers.items():
+        outer = next((parent for parent in path.parents if parent in makers), None)
+        if outer:
+            raise ConfigError(
+                "one result would lie within another",
+                measured=f"{makers[outer].name} and {source.name}",
+                remedy="Tell them apart with --name",
+            )
+
+
+def _values(source: Source, root: Path, key: bytes | None) -> dict[str, str]:
+    place = PurePosixPath(source.name)
+    folder = "" if str(place.parent) == "." else str(place.parent)
+    entry = source.entry
+    return {
+        "study": pseudonym(entry.study_uid if entry else folder, key),
+        "series": pseudonym(entry.series_uid if entry else source.name, key),
+        "modality": entry.modality if entry else "VOLUME",
+        "part": source.part,
+        "folder": folder,
+        "name": (place.name.removesuffix(".dcm") if entry else split_suffix(place)[0]) or root.name,
+    }
+
+
+def _header_values(source: Source, fields: set[str]) -> dict[str, str]:
+    """What a template asks of the header, which is read only where it does."""
+    wanted = {name: word for name, word in _FROM_HEADER.items() if name in fields}
+    if not wanted or source.entry is None:
+        return {}
+    header = dcmread(source.paths[0], stop_before_pixels=True, specific_tags=list(wanted.values()))
+    return {name: str(header.get(word) or "") for name, word in wanted.items()}
