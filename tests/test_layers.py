@@ -29,7 +29,7 @@ LAYERS = (
     "cli",
 )
 TORCH_FREE = ("errors", "config", "volumes", "io", "phantoms", "metrics", "report")
-MAY_IMPORT_TORCH = {"medgan.metrics.features"}
+MAY_IMPORT_TORCH = {"medgan.metrics.features", "medgan.metrics.features_astra"}
 HEAVY = {
     "torch",
     "monai",

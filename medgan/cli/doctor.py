@@ -18,6 +18,8 @@ from medgan.cli.console import JsonTarget, emit_json, result_console
 
 MODULES = {
     "accelerate": "accelerate",
+    "highdicom": "highdicom",
+    "ipyniivue": "ipyniivue",
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
     "mlflow": "mlflow",
@@ -25,7 +27,13 @@ MODULES = {
     "nibabel": "nibabel",
     "numpy": "numpy",
     "pandas": "pandas",
+    "pillow": "PIL",
     "pydantic": "pydantic",
+    "pydicom": "pydicom",
+    "pylibjpeg": "pylibjpeg",
+    "pylibjpeg-openjpeg": "openjpeg",
+    "pylibjpeg-rle": "rle",
+    "python-gdcm": "gdcm",
     "PyYAML": "yaml",
     "rich": "rich",
     "safetensors": "safetensors",

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference: files paired by name stem."""
+"""Which prediction belongs to which reference: files and DICOM series paired by name stem."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,8 @@ def pair_cases(
 ) -> list[CaseFiles]:
     """The cases of two files or two folders, in order of name.
 
-    Files are one case whatever their names. In folders a case is a name stem; every prediction
+    A folder that holds nothing but a DICOM series counts as a file, wherever one may stand. Files
+    are one case whatever their names. In folders a case is a name stem; every prediction
     needs its reference and every reference one file of each kind given. Spare masks, sources and
     label maps are ignored.
 
@@ -108,7 +109,7 @@ def _are_folders(paths: Sequence[Path]) -> bool:
     for path in paths:
         if not path.exists():
             raise FileError("no such file or folder", where=path)
-    files = [path for path in paths if not path.is_dir()]
+    files = [path for path in paths if not path.is_dir() or _is_series(path)]
     if files and len(files) < len(paths):
         raise FileError(
             "files and folders are mixed",
@@ -121,7 +122,7 @@ def _are_folders(paths: Sequence[Path]) -> bool:
 def _images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.lower().endswith(SUFFIXES):
+        if path.name.startswith(".") or not _is_image(path):
             continue
         if stem(path) in found:
             raise DataError(
@@ -134,6 +135,21 @@ def _images(folder: Path) -> dict[str, Path]:
     if not found:
         raise FileError("no volume in this folder", where=folder, limit=", ".join(SUFFIXES))
     return found
+
+
+def _is_image(path: Path) -> bool:
+    return _is_series(path) if path.is_dir() else path.name.lower().endswith(SUFFIXES)
+
+
+def _is_series(folder: Path) -> bool:
+    """Whether a folder holds DICOM files and neither folders nor files of volumes."""
+    # Only here: who evaluates other files need not load pydicom.
+    from medgan.io.dicom.parsing import has_prefix
+
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if any(path.is_dir() or path.name.lower().endswith(SUFFIXES) for path in paths):
+        return False
+    return any(has_prefix(path) for path in paths if path.is_file())
 
 
 def _require_none(missing: Sequence[str], what: str, folder: Path) -> None:

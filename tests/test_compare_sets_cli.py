@@ -1,0 +1,217 @@
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medgan.io import write_volume
+from medgan.metrics.distribution import fid
+from medgan.metrics.features import torchscript_extractor
+from medgan.volumes import Volume
+
+Cli = Callable[..., tuple[int, str, str]]
+
+KEYS = (
+    "fid", "kid", "kid_std", "n_real", "n_fake", "n_compared", "floor_fid", "floor_kid",
+    "precision", "recall", "splits", "seed", "region",
+)  # fmt: skip
+WORLD = np.diag([3.0, 3.0, 3.0, 1.0])
+
+
+class Grid(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(x[:, :1], 3).reshape(len(x), 9)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine features: the means of the ninths of a picture."""
+    path = tmp_path_factory.mktemp("network") / "grid.pt"
+    torch.jit.save(torch.jit.script(Grid()), path)
+    return path
+
+
+def pictures(folder: Path, count: int, seed: int, brightness: float = 0.5) -> Path:
+    """Smooth random pictures of four patients."""
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        patient = folder / f"p{seed}{index % 4}"
+        patient.mkdir(parents=True, exist_ok=True)
+        blocks = rng.uniform(brightness - 0.3, brightness + 0.3, (3, 3))
+        np.save(patient / f"{index}.npy", np.kron(blocks, np.ones((8, 8))).astype(np.float32))
+    return folder
+
+
+def scan(seed: int) -> Volume:
+    rng = np.random.default_rng(seed)
+    values = np.full((16, 16, 12), -1000.0)
+    values[3:13, 3:13, 2:10] = rng.normal(40, 100, (10, 10, 8))
+    return Volume(values.astype(np.int16), WORLD, "CT")
+
+
+def scans(folder: Path, seeds: range) -> Path:
+    folder.mkdir()
+    for seed in seeds:
+        write_volume(scan(seed), folder / f"{seed}.nii.gz")
+    return folder
+
+
+def result(cli: Cli, *arguments: object) -> dict[str, Any]:
+    code, out, err = cli("compare-sets", *arguments, "--json", "-")
+    assert code == 0, err
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+def test_the_document_holds_all_that_the_numbers_depend_on(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = pictures(tmp_path / "real", 48, 1), pictures(tmp_path / "fake", 30, 2)
+    found = result(medgan_cli, real, fake, "--features", network)
+    assert set(KEYS) <= set(found)
+    assert (found["n_real"], found["n_fake"], found["n_compared"]) == (48, 30, 24)
+    assert (found["split_by"], found["n_patients"], found["splits"]) == ("patient", 4, 10)
+    digest = sha256(network.read_bytes()).hexdigest()
+    assert (found["features"]["name"], found["features"]["hash"]) == ("grid.pt", digest)
+    assert found["fid"] == pytest.approx(found["floor_fid"], rel=0.5)
+    assert found["warnings"] == []
+
+
+def test_brighter_pictures_are_farther_than_the_floor_by_the_closed_form(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real = pictures(tmp_path / "real", 80, 1, 0.4)
+    fake = pictures(tmp_path / "fake", 40, 2, 0.6)
+    found = result(medgan_cli, real, fake, "--features", network)
+    assert found["fid"] - found["floor_fid"] == pytest.approx(9 * 0.2**2, rel=0.2)
+    assert found["kid"] > 5 * found["kid_std"] / np.sqrt(10)
+
+
+def test_the_features_are_those_of_the_pictures_and_identical_folders_are_noted(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    """With 8 reals, halves of 4 and 4 fakes, each distance is that of 4 rows to 4 rows."""
+    real, fake = pictures(tmp_path / "real", 8, 1), pictures(tmp_path / "fake", 4, 2)
+    found = result(medgan_cli, real, fake, "--features", network)
+    extractor = torchscript_extractor(network)
+    rows, others = (
+        extractor.extract([np.load(path) for path in sorted(folder.rglob("*.npy"))])
+        for folder in (real, fake)
+    )
+    # Two rows of each patient follow each other in the order of the files.
+    halves = [[2 * a, 2 * a + 1, 2 * b, 2 * b + 1] for a, b in combinations(range(4), 2)]
+    possible = [fid(rows[half], others) for half in halves]
+    assert min(possible) <= found["fid"] <= max(possible)
+    assert "4 images are compared at a time and each has 9 features" in found["warnings"][0]
+    same = result(medgan_cli, real, real, "--features", network)
+    assert any("4 patients are in both sets" in warning for warning in same["warnings"])
+
+
+def test_a_run_repeats_and_another_seed_draws_otherwise(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = pictures(tmp_path / "real", 40, 1), pictures(tmp_path / "fake", 9, 2)
+    runs = [
+        result(medgan_cli, real, fake, "--features", network, "--seed", seed) for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0]["fid"] != runs[2]["fid"]
+
+
+def test_three_planes_are_measured_each_and_averaged(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = scans(tmp_path / "real", range(4)), scans(tmp_path / "fake", range(4, 6))
+    found = result(medgan_cli, real, fake, "--features", network, "--region", "planes")
+    planes = found["planes"]
+    assert set(planes) == {"axial", "coronal", "sagittal"}
+    assert found["fid"] == pytest.approx(np.mean([plane["fid"] for plane in planes.values()]))
+    assert [plane["n_compared"] for plane in planes.values()] == [16, 20, 20]
+    assert found["n_compared"] == 16
+    assert found["features"]["window"] == [-1000, 2000]
+    assert found["n_patients"] == 4
+
+
+def test_crops_around_masks_and_around_annotations_of_the_same_places_are_the_same(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    """Eight scans with two findings each: sixteen crops against sixteen."""
+    real, fake = scans(tmp_path / "real", range(8)), scans(tmp_path / "fake", range(8, 16))
+    mask = np.zeros((16, 16, 12), np.uint8)
+    mask[5, 5, 5] = mask[10, 10, 7] = 1
+    rows = ["seriesuid,coordX,coordY,coordZ"]
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in range(16):
+        write_volume(Volume(mask, WORLD, "LABEL"), masks / f"{name}.nii.gz")
+        rows += [f"{name},-15,-15,15", f"{name},-30,-30,21"]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    by_mask, by_row = (
+        result(
+            medgan_cli, real, fake, "--features", network, "--region", "masked", "--crop-mm", 12,
+            "--window", -500, 500, *given,
+        )
+        for given in (
+            ("--real-masks", masks, "--fake-masks", masks),
+            ("--annotations", tmp_path / "a.csv"),
+        )
+    )  # fmt: skip
+    assert by_mask == by_row
+    assert (by_mask["n_real"], by_mask["n_fake"], by_mask["n_compared"]) == (16, 16, 8)
+    assert (by_mask["crop_mm"], by_mask["features"]["window"]) == (12, [-500, 500])
+
+
+def test_the_table_names_the_features_in_every_row_and_shows_the_floor(
+    tmp_path: Path, medgan_cli: Cli
+) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    real, fake = pictures(tmp_path / "real", 16, 1), pictures(tmp_path / "fake", 8, 2)
+    code, out, _ = medgan_cli("compare-sets", real, fake)
+    assert code == 0
+    for measure in ("FID", "KID", "precision", "recall"):
+        assert f"{measure} (efficientnet-lite0)" in out
+    assert "floor: real against real" in out
+    assert "8 images at a time of 16 real and 8 others" in out
+    assert "Note: 8 images are compared at a time and each has 1280 features" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--features", "resnet"], "unknown features"),
+        (["--kid-subset", "500"], "subsets of 500, allowed 2 to"),
+        (["--splits", "3"], "too few splits"),
+        (["--region", "masked"], "masks or annotations belong to the region masked"),
+        (["--crop-mm", "20"], "the size of crops belongs to the region masked"),
+        (["--window", "0", "100"], "only CT has a window"),
+        (["--region", "planes"], "a picture has no planes"),
+        (["--patients", "^q"], "does not match"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_one_message(
+    tmp_path: Path, network: Path, medgan_cli: Cli, options: list[str], message: str
+) -> None:
+    real, fake = pictures(tmp_path / "real", 12, 1), pictures(tmp_path / "fake", 8, 2)
+    code, out, err = medgan_cli("compare-sets", real, fake, "--features", network, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_ct_and_mr_in_one_comparison_are_refused(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = scans(tmp_path / "real", range(4)), scans(tmp_path / "fake", range(4, 6))
+    for path in fake.iterdir():
+        values = np.abs(scan(9).array)
+        write_volume(Volume(values, WORLD, "MR"), path)
+    code, _, err = medgan_cli("compare-sets", real, fake, "--features", network)
+    assert code == 2
+    assert "images of several kinds are compared (measured CT and MR" in err
+    assert "--modality" in err
