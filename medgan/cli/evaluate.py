@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medgan.cli.console import JsonTarget
+from medgan.cli.tracking import TrackTarget, open_tracking, track
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,7 @@ def command(
     ] = None,
     json: JsonTarget = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
+    track_uri: TrackTarget = None,
 ) -> None:
     """Measure predictions against their references.
 
@@ -56,10 +58,11 @@ def command(
     Example: medgan evaluate synthetic_ct/ ct/ --source mr/ --json quality.json
     """
     _require_writable(json, html)
+    store = open_tracking(track_uri)
     from medgan.cli.console import result_console
     from medgan.metrics.cases import pair_cases
     from medgan.metrics.evaluation import evaluate
-    from medgan.report.evaluation import case_table, summary_tables
+    from medgan.report.evaluation import DEFINITION, case_table, summary_tables
 
     document = evaluate(
         prediction,
@@ -71,7 +74,7 @@ def command(
         against=against,
     )
     report = None
-    if html is not None:
+    if html is not None or store is not None:
         cases = pair_cases(prediction, reference, mask, source)[:SHOWN_CASES]
         report = _report(document, cases)
     _write(document, json, report, html)
@@ -82,6 +85,24 @@ def command(
         print_table(out, table)
     if html is not None:
         out.print(f"Report: {html}", highlight=False, markup=False)
+    predicted_labels, reference_labels = labels or (None, None)
+    track(
+        store,
+        "evaluate",
+        document,
+        settings={name: document[name] for name in (*DEFINITION, "psnr_peak", "std_ddof")},
+        inputs={
+            "prediction": prediction,
+            "reference": reference,
+            "mask": mask,
+            "source": source,
+            "against": against,
+            "predicted_labels": predicted_labels,
+            "reference_labels": reference_labels,
+        },
+        report=report,
+        out=out,
+    )
 
 
 def print_table(out: "Console", table: "Table") -> None:

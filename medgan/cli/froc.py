@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from medgan.cli.console import JsonTarget
+from medgan.cli.tracking import TrackTarget, open_tracking, track
 
 
 def command(
@@ -35,6 +36,7 @@ def command(
     ] = None,
     json_target: JsonTarget = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
+    track_uri: TrackTarget = None,
 ) -> None:
     """Score nodule detections by the rules of LUNA16: FROC, CPM, average precision.
 
@@ -48,6 +50,7 @@ def command(
     from medgan.metrics.luna16 import evaluate_detections
     from medgan.report.detection import froc_report, froc_tables
 
+    store = open_tracking(track_uri)
     document = evaluate_detections(
         results,
         annotations=annotations,
@@ -67,3 +70,19 @@ def command(
 
         write_report(html, froc_report(document))
         out.print(f"Report: {html}", highlight=False, markup=False)
+    definition = ("protocol", "hit_rule", "marks_per_scan", "bootstrap")
+    track(
+        store,
+        "froc",
+        document,
+        settings={"threshold": threshold, **{name: document[name] for name in definition}},
+        inputs={
+            "results": results,
+            "annotations": annotations,
+            "excluded": excluded,
+            "seriesuids": seriesuids,
+            "against": against,
+        },
+        report=None if store is None else froc_report(document),
+        out=out,
+    )

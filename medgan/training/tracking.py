@@ -1,22 +1,27 @@
 """MLflow as a mirror of the run folder, never as the only copy."""
 
 import logging
-import os
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from medgan.config import TrainConfig
+from medgan.training.run_mirror import RunMirror, store_uri
+from medgan.training.tracking_store import explain
 
 _BATCH = 200
-_RUN_ID_FILE = "mlflow_run_id"
-_RETRIES = "2"
-"""MLflow's own 7, each after a longer wait, kept a training waiting 4 minutes for a dead server."""
+_PAUSE_SECONDS = 600.0
+"""A server that hangs costs 20 s a try, which is 3 % of this."""
 
 _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Sends metrics in batches; a server that fails is reported once and then left alone.
+    """Sends metrics in batches while a training runs.
+
+    A server that fails is reported once and then left alone for ten minutes at a time. What it
+    missed is read from the run folder when it answers again, so nothing is kept in memory for it.
 
     Args:
         config: the training; its ``tracking`` says whether and where.
@@ -24,91 +29,77 @@ class Tracker:
     """
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+        self._mirror: RunMirror | None = None
         self._pending: list[tuple[str, float, int]] = []
-        self._client = None
-        if not config.tracking.enabled:
-            return
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
-        # the library is chatty about its database migrations on first use
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        self._failure = MlflowException
-        uri = config.tracking.uri or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
-        try:
-            client = MlflowClient(uri)
-            self._run_id = self._open(client, config, folder)
-            self._client = client
-        except MlflowException as error:
-            _log.warning("MLflow cannot be reached, the run folder keeps everything: %s", error)
-
-    @staticmethod
-    def _open(client, config: TrainConfig, folder: Path) -> str:  # type: ignore[no-untyped-def]
-        from mlflow.entities import Param
-
-        known = folder / _RUN_ID_FILE
-        if known.exists():
-            return known.read_text(encoding="utf-8")
-        experiment = client.get_experiment_by_name(config.tracking.experiment)
-        if experiment is None:
-            artifacts = None if config.tracking.uri else (folder / "mlflow_artifacts").resolve()
-            experiment_id = client.create_experiment(
-                config.tracking.experiment, artifacts and artifacts.as_uri()
-            )
-        else:
-            experiment_id = experiment.experiment_id
-        run = client.create_run(experiment_id, run_name=config.name)
-        settings = _flat(config.model_dump(mode="json", exclude={"data", "evaluation"}))
-        client.log_batch(run.info.run_id, params=[Param(name, str(v)) for name, v in settings])
-        known.write_text(run.info.run_id, encoding="utf-8")
-        return str(run.info.run_id)
+        self._failed = False
+        self._asleep_until = -math.inf
+        self._try(self._begin)
+        # the log of a resumed run may hold what was never sent, and is cut back only after this
+        self._behind = self._failed or self._mirror is None or not self._mirror.is_new
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Queue the values of a step; sent every few hundred."""
-        if self._client is None:
-            return
-        self._pending += [(name, value, step) for name, value in values.items()]
+        self._pending += [(n, float(v), step) for n, v in values.items() if math.isfinite(v)]
         if len(self._pending) >= _BATCH:
-            self.flush()
-
-    def finish(self) -> None:
-        """Send what is left and close the run."""
-        self.flush()
-        if self._client is None:
-            return
-        try:
-            self._client.set_terminated(self._run_id)
-        except self._failure as error:
-            self._give_up(error)
+            self._try(self._send)
 
     def flush(self) -> None:
-        """Send what is queued."""
-        if self._client is None:
-            return
-        from mlflow.entities import Metric
+        """Send what is queued, and new previews."""
+        self._try(self._send_with_files)
 
-        now = int(time.time() * 1000)
-        batch = [Metric(name, value, now, step) for name, value, step in self._pending]
-        self._pending.clear()
-        try:
-            for start in range(0, len(batch), 1000):
-                self._client.log_batch(self._run_id, batch[start : start + 1000])
-        except self._failure as error:
-            self._give_up(error)
+    def finish(self) -> None:
+        """Send what is left, however long the server has been silent, and close the run."""
+        self._asleep_until = -math.inf
+        self._try(self._close)
 
-    def _give_up(self, error: Exception) -> None:
-        _log.warning("MLflow stopped answering, the run folder keeps everything: %s", error)
-        self._client = None
+    def _begin(self) -> None:
+        self._mirror = RunMirror.open(self._config, self._folder)
+        self._mirror.describe()
 
-
-def _flat(values: dict, prefix: str = "") -> list[tuple[str, object]]:  # type: ignore[type-arg]
-    items: list[tuple[str, object]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            items += _flat(value, f"{prefix}{name}.")
+    def _send(self) -> RunMirror:
+        if self._mirror is None:
+            self._mirror = RunMirror.open(self._config, self._folder)
+        if self._behind:
+            self._mirror.catch_up()
+            self._behind = False
         else:
-            items.append((prefix + name, value))
-    return items
+            self._mirror.send(self._pending)
+        return self._mirror
+
+    def _send_with_files(self) -> None:
+        mirror = self._send()
+        mirror.send_previews()
+        mirror.tag_model()
+
+    def _close(self) -> None:
+        self._behind = True
+        self._send().end()
+
+    def _try(self, send: Callable[[], object]) -> None:
+        if not self._config.tracking.enabled or time.monotonic() < self._asleep_until:
+            self._pending.clear()
+            return
+        try:
+            send()
+        # not only MLflow's own errors: the stores and clouds behind it raise theirs
+        except Exception as error:
+            self._pause(error)
+        else:
+            if self._failed:
+                _log.info("MLflow answers again and has everything")
+            self._failed = False
+        self._pending.clear()
+
+    def _pause(self, error: Exception) -> None:
+        level = logging.DEBUG if self._failed else logging.WARNING
+        uri = store_uri(self._config, self._folder)
+        _log.log(
+            level,
+            "MLflow does not answer, the run folder keeps everything; `medgan report %s --sync` "
+            "sends it later: %s",
+            self._folder.name,
+            explain(error, uri),
+        )
+        self._failed = self._behind = True
+        self._asleep_until = time.monotonic() + _PAUSE_SECONDS
