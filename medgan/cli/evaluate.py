@@ -53,7 +53,8 @@ def command(
 ) -> None:
     """Measure predictions against their references.
 
-    Two files are a pair; in two folders, files pair by their name without suffix.
+    Two files, or folders of one DICOM series, are a pair; in two folders they pair by their name
+    without suffix.
 
     Example: medgan evaluate synthetic_ct/ ct/ --source mr/ --json quality.json
     """

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,29 @@ from typing import Any
 import yaml
 
 from medgan.config import TrainConfig, parse_config
-from medgan.io import write_volume
+from medgan.errors import DataError
+from medgan.inference.planning import Request, plan
+from medgan.inference.translator import Translator
+from medgan.io import read_volume, split_suffix, write_volume
+from medgan.io.dicom.write import Identity, write_series
 from medgan.io.files import write_json
+from medgan.io.manifest import now
 from medgan.metrics.aggregates import jsonable
 from medgan.metrics.pairs import PairResult
 from medgan.phantoms.scan import scan_head
 from medgan.recipes import mr_ct
+from medgan.recipes.mr_ct import CaseResult
 from medgan.recipes.training import OnStep
+from medgan.volumes.geometry import axis_codes, reorient, require_same_grid
 
 SPACING_MM = (2.5, 2.5, 2.5)
 MR_SEEDS, CT_SEEDS, TEST_SEEDS = range(100, 106), range(200, 206), range(300, 302)
 """Offsets from the demo's seed: three sets of people that share nobody."""
 
 SEED_STRIDE = 1000
+
+SYNTHETIC = "synthetic_ct"
+"""Folder of the series that the demo ends with."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +49,9 @@ def demo(
     """Run the demo; run again in the same folder, it resumes.
 
     Args:
-        out: folder for phantoms, run, predictions, ``metrics.json`` and ``report.html``.
+        out: folder for phantoms, run, predictions, ``metrics.json`` and ``report.html``; the
+            synthetic CT of the first test head, translated from DICOM, is the series
+            ``synthetic_ct`` in it.
         seed: another one gives other people.
         overrides: ``key=value`` items for the training's configuration.
         on_step: called after every logged step.
@@ -56,6 +70,8 @@ def demo(
     ]
     config: TrainConfig = parse_config(document, overrides, where="demo.yaml")
     cases = mr_ct.run(config, out / "run", on_step=on_step)
+    series = [_write_series(out / "phantoms", name) for name in scans["test_mr"]]
+    cases[0] = _measured_in_dicom(cases[0], out, series[0])
     # a constant has no correlation with anything, and JSON has no NaN
     metrics: dict[str, Any] = jsonable(
         {
@@ -96,6 +112,43 @@ def _scan_to_files(seed: int, paths: Sequence[Path]) -> None:
     head = scan_head(seed, spacing_mm=SPACING_MM)
     for path in paths:
         write_volume(head.ct if path.parent.name.endswith("ct") else head.mr, path)
+
+
+def _write_series(folder: Path, name: str) -> Path:
+    """Write a scan as a DICOM series of an invented patient, unless it is there already."""
+    scan = folder / name
+    series = folder / "dicom" / split_suffix(scan)[0]
+    if series.exists():
+        return series
+    unfinished = series.with_name(f".{series.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    identity = Identity(
+        patient_id=f"PHANTOM-{series.name}",
+        patient_name=f"Phantom^{series.name}",
+        series_description="phantom head",
+        body_part="HEAD",
+    )
+    created = datetime.fromisoformat(now())
+    write_series(read_volume(scan), unfinished, identity, created=created, seed=name)
+    unfinished.replace(series)
+    return series
+
+
+def _measured_in_dicom(case: CaseResult, out: Path, series: Path) -> CaseResult:
+    """Translate a case anew from DICOM to DICOM, and score what the files then hold.
+
+    Raises:
+        DataError: it could not be translated.
+    """
+    run = out / "run"
+    batch = plan(Request(run, series, out), Translator.load(run))
+    for row in (*batch, *batch.rows):
+        if row.error:
+            raise DataError("the demo's series was not translated", measured=row.error)
+    made = read_volume(out / SYNTHETIC, modality="CT")
+    made = reorient(made, axis_codes(case.source.affine))
+    require_same_grid(case.source, made)
+    return mr_ct.score_case(case.name, case.source, made, case.reference, case.attention)
 
 
 def _mean(results: Sequence[PairResult]) -> dict[str, float]:

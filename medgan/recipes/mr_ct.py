@@ -112,14 +112,28 @@ def evaluate_case(
 ) -> CaseResult:
     """Translate one source; score it and the floors where source and reference have body."""
     result = translator(source, details=True)
+    return score_case(name, source, result.image, reference, result.attention)
+
+
+def score_case(
+    name: str, source: Volume, image: Volume, reference: Volume, attention: Volume | None = None
+) -> CaseResult:
+    """Score a synthetic image, and the floors, where source and reference have body.
+
+    Args:
+        name: of the case.
+        source: what was translated.
+        image: the result, on the source's grid.
+        reference: the truth, on the same grid.
+        attention: for the report.
+    """
     mask = EvaluationMask(body_mask(source) & body_mask(reference), MASK_RULE)
     protocol = PROTOCOLS[reference.modality]
-    image = result.image
     if image.modality == "MR":
         image = in_unit_of(image, reference, mask.voxels)
     scores = {RESULT: evaluate_pair(image, reference, mask=mask, protocol=protocol)}
     scores |= floors(source, reference, mask, protocol)
-    return CaseResult(name, source, image, reference, result.attention, scores)
+    return CaseResult(name, source, image, reference, attention, scores)
 
 
 def in_unit_of(image: Volume, reference: Volume, mask: NDArray[np.bool_]) -> Volume:
