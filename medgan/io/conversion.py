@@ -4,14 +4,9 @@ Results are made in a folder of their own inside the target and moved to their p
 so that a batch killed at any moment leaves whole files only, and nothing else once it is resumed.
 """
 
-import multiprocessing
-import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +18,7 @@ from medgan.io.naming import confined
 from medgan.io.staging import staging
 from medgan.io.standing import extent, sidecar_path
 from medgan.io.studies import Source
+from medgan.io.workers import map_in_workers
 
 _SHARE_FOR_MANIFEST = 0.05
 
@@ -213,30 +209,5 @@ def _published(target: Path, record: Record, job: Job) -> Record:
 def _outcomes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
     """The outcomes in the order of the jobs; one worker is this process itself."""
     if workers == 1 or len(jobs) < 2:
-        yield from map(run, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_die_with_parent
-    )
-    try:
-        yield from pool.map(run, jobs)
-    except BrokenProcessPool as error:
-        raise OutputError(
-            "a worker was killed, most likely for want of memory",
-            remedy="Use fewer --jobs; what is finished is kept",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """End a worker whose parent was killed; else it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        return map(run, jobs)
+    return map_in_workers(run, jobs, min(workers, len(jobs)))
