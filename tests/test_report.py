@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from matplotlib.image import imread
 
 from medgan.errors import DataError, FileError, GeometryError, OutputError
-from medgan.report.evaluation import case_table, summary_tables
+from medgan.report.cases import case_sections
+from medgan.report.compare import comparison_tables, side_by_side
+from medgan.report.evaluation import case_table, summary_tables, worst_first
 from medgan.report.figures import Tile, display_slice, learning_curves, panel, volume_panel
 from medgan.report.html import (
     DISCLAIMER,
@@ -20,9 +23,11 @@ from medgan.report.html import (
     Table,
     cell_text,
     setting_text,
+    sort_key,
     write_report,
 )
-from medgan.report.runs import read_run, run_report
+from medgan.report.plots import distribution_plot
+from medgan.report.runs import read_run, read_runs, run_report
 from medgan.volumes.volume import Volume
 
 VOID = {"meta", "img", "br", "link"}
@@ -64,6 +69,10 @@ def test_the_file_needs_nothing_else(tmp_path, png):
     text = written(tmp_path, report)
     page = Page(text)
     assert page.all("script") == page.all("link") == []
+    (policy,) = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert policy.startswith("default-src 'none'; ")
+    assert "http" not in policy
+    assert "*" not in policy
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert not re.search(r"https?://|url\(|@import", text)
 
@@ -122,9 +131,13 @@ def test_every_theme_has_readable_contrast(tmp_path):
             ("ink", "paper"),
             ("soft", "paper"),
             ("ink", "panel"),
+            ("soft", "panel"),
+            ("paper", "accent"),
             ("warn-ink", "warn-paper"),
         ):
             assert contrast(theme[ink], theme[paper]) >= 4.5
+        # WCAG 2.1, 1.4.11: three is enough for the outlines of controls.
+        assert contrast(theme["edge"], theme["paper"]) >= (3 if theme is not themes[2] else 1)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +156,29 @@ def test_cells_are_short_and_say_what_is_undefined(value, text):
 )  # fmt: skip
 def test_settings_are_shown_as_they_were_written(value, text):
     assert setting_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [(None, ""), (float("nan"), ""), ("inf", "Infinity"), (61.23456, "61.23456"), (7, "7"),
+     ("61.23 ± 4.57", "61.23"), ("head_1", "head_1")],
+)  # fmt: skip
+def test_cells_are_ordered_by_what_they_stand_for(value, key):
+    assert sort_key(value) == key
+
+
+def test_only_what_has_an_order_to_choose_can_be_sorted(tmp_path):
+    rows = [["a", 1.0], ["b", 2.0]]
+    tables = [
+        Table("several", ["", "mae"], rows),
+        Table("one", ["", "mae"], rows[:1]),
+        Table("steps", ["", "mae"], rows, sortable=False),
+    ]
+    page = Page(written(tmp_path, Report("T", [], [Section("A", tables=tables)])))
+    assert ["data-sortable" in table for table in page.all("table")] == [True, False, False]
+    assert len(page.all("script")) == 1
+    page = Page(written(tmp_path, Report("T", [], [Section("A", tables=tables[1:])])))
+    assert page.all("script") == []
 
 
 def test_slices_are_shown_in_radiological_order():
@@ -226,6 +262,49 @@ def test_case_names_are_only_shown_when_asked_for():
     assert case_table(evaluation(1.0), names=False).rows[0][0] == 1
 
 
+def several(*errors):
+    """An evaluation of several cases; None where the error is undefined."""
+    document = evaluation(1.0)
+    (case,) = document["cases"]
+    document["cases"] = [{**case, "case": f"c{i}", "mae": mae} for i, mae in enumerate(errors)]
+    return document
+
+
+def test_the_worst_case_comes_first_and_an_undefined_one_last():
+    document = several(5.0, None, 9.0, 7.0)
+    assert worst_first(document) == [2, 3, 0, 1]
+    rows = case_table(document, names=False, worst_by="mae").rows
+    assert [row[:2] for row in rows] == [[3, 9.0], [4, 7.0], [1, 5.0], [2, None]]
+    assert "largest mae first" in case_table(document, worst_by="mae").caption
+
+
+def test_every_case_is_drawn_and_infinity_is_not():
+    document = several(5.0, None, 9.0)
+    assert distribution_plot({"a": document, "b": document}, document, ["mae", "psnr", "absent"])
+    (section,) = case_sections(document)
+    assert section.figures[0].png.startswith(b"\x89PNG")
+    assert section.figures[0].plot
+
+
+def test_two_models_are_compared_case_by_case():
+    first, second = several(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), several(2.0, 4.0, 4.0, 6.0, 6.0, 5.0)
+    (table,) = comparison_tables({"one": first, "two": second})
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert row[""] == "mae (lower is better)"
+    assert row["mean difference"] == pytest.approx(-1.0)
+    assert (row["one better"], row["two better"], row["cases"]) == (5, 1, 6)
+    (beside,) = side_by_side({"one": first, "two": second})
+    assert beside.columns == ["case", "one", "two"]
+    assert beside.rows[0] == [4, 4.0, 6.0]
+
+
+def test_what_measured_other_cases_is_not_compared():
+    documents = {"one": several(1.0, 2.0), "two": several(1.0, 2.0, 3.0)}
+    assert comparison_tables(documents) == side_by_side(documents) == []
+    documents["two"] = {**several(1.0, 2.0), "mask_rule": "another"}
+    assert comparison_tables(documents) == side_by_side(documents) == []
+
+
 @pytest.fixture
 def run_folder(tmp_path, png):
     run = tmp_path / "t1_to_ct"
@@ -272,6 +351,19 @@ def test_runs_are_compared_in_one_table(run_folder, tmp_path):
     assert [row[0] for row in rows] == ["t1_to_ct", "fresh"]
     assert rows[1][1:] == [None] * 5
     Page(written(tmp_path, report))
+
+
+def test_evaluated_runs_are_compared_case_by_case(run_folder, tmp_path):
+    other = tmp_path / "other" / "t1_to_ct"
+    shutil.copytree(run_folder, other)
+    (other / "evaluation.json").write_text(json.dumps(evaluation(70.0)))
+    runs = read_runs([run_folder, other])
+    assert [run.name for run in runs] == ["t1_to_ct", "t1_to_ct (2)"]
+    titles = {section.title: section for section in run_report(runs).sections}
+    compared = titles["Runs side by side"]
+    assert [table.rows[0][1] for table in compared.tables] == [pytest.approx(7.0), 77.0]
+    assert compared.figures
+    assert "DOE" not in written(tmp_path, run_report(runs))
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from medgan.metrics.cases import CaseFiles
-    from medgan.report.html import Figure, Report, Table
-
-SHOWN_CASES = 3
-"""Cases of which the HTML report shows slices."""
+    from medgan.report.html import Report, Table
+    from medgan.report.images import CaseImages
 
 
 def command(
@@ -76,8 +74,7 @@ def command(
     )
     report = None
     if html is not None or store is not None:
-        cases = pair_cases(prediction, reference, mask, source)[:SHOWN_CASES]
-        report = _report(document, cases)
+        report = _report(document, pair_cases(prediction, reference, mask, source))
     _write(document, json, report, html)
     out = result_console(json)
     if len(document["cases"]) > 1:
@@ -161,38 +158,17 @@ def _named(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _comparison_tables(document: dict[str, Any]) -> "list[Table]":
-    from medgan.report.html import Table
+    from medgan.report.compare import comparison_table
 
     if "comparison" not in document:
         return []
-    rows = [
-        [
-            f"{measure} ({'higher' if each['higher_is_better'] else 'lower'} is better)",
-            each["mean_difference"],
-            each["interval"]["low"],
-            each["interval"]["high"],
-            each["wilcoxon_p"],
-            each["first_better"],
-            each["second_better"],
-            each["cases"],
-        ]
-        for measure, each in document["comparison"].items()
-    ]
-    interval = next(iter(document["comparison"].values()))["interval"]
-    caption = (
-        f"Result minus other model, case by case; {interval['confidence']:.0%} intervals of the "
-        f"mean ({interval['method']}); p: Wilcoxon signed-rank, two-sided, not corrected for the "
-        "number of measures"
-    )
-    if interval["missing"]:
-        caption += f"; no interval and no test: {interval['missing']}"
-    columns = ["", "mean difference", "low", "high", "p", "result better", "other better", "cases"]
-    return [Table(caption, columns, rows)]
+    return [comparison_table(document["comparison"], "result", "other model")]
 
 
 def _report(document: dict[str, Any], cases: "list[CaseFiles]") -> "Report":
     from medgan import __version__
-    from medgan.report.evaluation import DEFINITION, FLOOR_NAMES, case_table, summary_tables
+    from medgan.report.cases import case_sections
+    from medgan.report.evaluation import DEFINITION, FLOOR_NAMES, summary_tables
     from medgan.report.html import Report, Section
 
     count = len(document["cases"])
@@ -201,36 +177,34 @@ def _report(document: dict[str, Any], cases: "list[CaseFiles]") -> "Report":
     for name, floor in document.get("floors", {}).items():
         summary += f"; {FLOOR_NAMES[name]} {floor['aggregates']['mae']['mean']:.4g}"
     tables = [*summary_tables(_named(document)), *_comparison_tables(document)]
+    numbering = ["Cases are numbered in the order of the JSON document: by name."]
     return Report(
         "Evaluation of synthetic images",
         summary=[f"{summary}."],
         sections=[
-            Section("Summary", tables=tables),
-            Section(
-                "Cases",
-                ["Cases are numbered in the order of the JSON document: by name."],
-                tables=[case_table(document, names=False)],
-            ),
-            Section("Slices", figures=_figures(document, cases)),
+            Section("Summary", numbering, tables=tables),
+            *case_sections(document, _images(document, cases), names=False),
         ],
         provenance={"medgan": __version__, **{name: document[name] for name in DEFINITION}},
     )
 
 
-def _figures(document: dict[str, Any], cases: "list[CaseFiles]") -> "list[Figure]":
+def _images(document: dict[str, Any], cases: "list[CaseFiles]") -> "list[CaseImages]":
+    """The volumes of the cases that the report shows: the worst ones."""
     from medgan.io import read_volume
     from medgan.metrics.protocols import protocol_named
-    from medgan.report.figures import volume_panel
-    from medgan.report.html import Figure
+    from medgan.report.cases import VIEWED_CASES
+    from medgan.report.evaluation import worst_first
+    from medgan.report.images import CaseImages
 
     modality = protocol_named(document["protocol"]).modality
-    figures = []
-    for number, case in enumerate(cases, 1):
-        png = volume_panel(
-            None if case.source is None else read_volume(case.source),
+    worst = [cases[position] for position in worst_first(document)[:VIEWED_CASES]]
+    return [
+        CaseImages(
+            case.name,
             read_volume(case.prediction, modality=modality),
+            None if case.source is None else read_volume(case.source),
             read_volume(case.reference, modality=modality),
         )
-        alt = f"Case {number}: axial, sagittal and coronal slices of result, reference and error."
-        figures.append(Figure(png, alt, f"Case {number}. The patient's right is on the left."))
-    return figures
+        for case in worst
+    ]

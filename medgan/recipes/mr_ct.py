@@ -21,8 +21,9 @@ from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
 from medgan.models.model_file import Direction
 from medgan.recipes import training
 from medgan.recipes.training import OnStep, read_scan
-from medgan.report.figures import volume_panel
-from medgan.report.html import Figure, Report, Section, Table, write_report
+from medgan.report.cases import case_sections
+from medgan.report.html import Report, Section, Table, write_report
+from medgan.report.images import CaseImages
 from medgan.training.run_folder import RunFolder
 from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid
@@ -210,19 +211,16 @@ def write_cases(out: Path, cases: Sequence[CaseResult], direction: Direction) ->
 
 
 def write_case_report(path: Path, cases: Sequence[CaseResult], title: str) -> None:
-    """Write table and images of the cases as one HTML file."""
-    figures = [
-        Figure(
-            volume_panel(case.source, case.prediction, case.reference, case.attention),
-            alt=f"{case.name}: source, result, reference, attention and error in five slices",
-            caption=case.name,
-        )
+    """Write tables, plots and images of the cases as one HTML file."""
+    images = [
+        CaseImages(case.name, case.prediction, case.source, case.reference, case.attention)
         for case in cases
     ]
     source, target = cases[0].source.modality, cases[0].reference.modality
+    quality = Section("Quality", tables=[table(cases)])
     report = Report(
         title=f"{source} to {target}: {title}",
         summary=[f"{len(cases)} cases that took no part in training."],
-        sections=[Section("Quality", tables=[table(cases)]), Section("Images", figures=figures)],
+        sections=[quality, *case_sections(document(cases), images)],
     )
     write_report(path, report)

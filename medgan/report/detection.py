@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medgan.report.figures import _canvas, _png
+from medgan.report.figures import empty_figure, png_bytes
 from medgan.report.html import Figure, Report, Section, Table
 
 Document = Mapping[str, Any]
@@ -30,7 +30,7 @@ def froc_tables(document: Document) -> list[Table]:
     if "operating_point" in document:
         tables.append(_operating_points(document))
     columns = ["marks", *(name for name, _ in detectors)]
-    return [*tables, Table("What became of the marks.", columns, counts)]
+    return [*tables, Table("What became of the marks.", columns, counts, sortable=False)]
 
 
 def froc_report(document: Document) -> Report:
@@ -51,7 +51,7 @@ def froc_report(document: Document) -> Report:
             Section(
                 "FROC",
                 tables=froc_tables(document),
-                figures=[Figure(froc_figure(document), alt, caption)],
+                figures=[Figure(froc_figure(document), alt, caption, plot=True)],
             )
         ],
         provenance={
@@ -69,7 +69,7 @@ def froc_figure(document: Document) -> bytes:
     Returns:
         Bytes of a PNG file.
     """
-    canvas = _canvas(6.4, 4.2)
+    canvas = empty_figure(6.4, 4.2)
     axes = canvas.subplots()
     for (name, scored), colour in zip(_detectors(document), _COLOURS, strict=False):
         curve = scored["curve"]
@@ -84,7 +84,7 @@ def froc_figure(document: Document) -> bytes:
     axes.set(ylim=(0, 1), xlabel="false positives a scan", ylabel="sensitivity")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
-    return _png(canvas)
+    return png_bytes(canvas)
 
 
 def definition_text(document: Document) -> str:
@@ -120,7 +120,7 @@ def _figures(document: Document) -> Table:
         *_sensitivities(document, [scored for _, scored in columns]),
         ["average precision", *(_cell(scored, "average_precision") for _, scored in columns)],
     ]
-    return Table(caption, ["", *(name for name, _ in columns)], rows)
+    return Table(caption, ["", *(name for name, _ in columns)], rows, sortable=False)
 
 
 def _sizes(document: Document) -> Table:
@@ -132,7 +132,7 @@ def _sizes(document: Document) -> Table:
     ]
     columns = ["", *(_size(group["diameter_mm"]) for group in groups)]
     caption = "This detector by diameter of the nodules; the false positives are all of them."
-    return Table(caption, columns, rows)
+    return Table(caption, columns, rows, sortable=False)
 
 
 def _sensitivities(document: Document, scored: Sequence[Document]) -> list[list[str]]:
@@ -164,7 +164,7 @@ def _operating_points(document: Document) -> Table:
         ),
     ]
     caption = f"Marks of a score of at least {document['operating_point']['threshold']:g}."
-    return Table(caption, ["", *(name for name, _ in detectors)], rows)
+    return Table(caption, ["", *(name for name, _ in detectors)], rows, sortable=False)
 
 
 def _cell(scored: Document, name: str) -> str:

@@ -37,13 +37,14 @@ def summary_tables(documents: Mapping[str, Document]) -> list[Table]:
     ]
 
 
-def case_table(document: Document, *, names: bool = True) -> Table:
+def case_table(document: Document, *, names: bool = True, worst_by: str | None = None) -> Table:
     """Every case of an evaluation.
 
     Args:
         document: the evaluation.
         names: show the cases' names; without, their numbers in the document, because a file name
             may tell who the patient is.
+        worst_by: a measure of error; the case with the largest comes first. None keeps the order.
     """
     measures = list(document["aggregates"])
     rows = [
@@ -54,8 +55,32 @@ def case_table(document: Document, *, names: bool = True) -> Table:
         ]
         for number, case in enumerate(document["cases"], 1)
     ]
-    columns = ["case", *(_heading(measure, document) for measure in measures), "mask voxels"]
-    return Table(f"Each case. {definition_text(document)}", columns, rows)
+    columns = ["case", *(heading(measure, document) for measure in measures), "mask voxels"]
+    caption = f"Each case. {definition_text(document)}"
+    if worst_by is not None:
+        rows = [rows[index] for index in worst_first(document, worst_by)]
+        caption = f"Each case, the largest {worst_by} first. {definition_text(document)}"
+    return Table(caption, columns, rows)
+
+
+def worst_first(document: Document, measure: str = "mae") -> list[int]:
+    """Positions of the cases in the document, the one with the largest error first.
+
+    Args:
+        document: the evaluation.
+        measure: one of which more is worse; a case in which it is undefined comes last.
+    """
+    values = case_values(document, measure)
+    return sorted(
+        range(len(values)),
+        key=lambda index: (math.isnan(values[index]), -values[index], index),
+    )
+
+
+def case_values(scored: Document, measure: str) -> list[float]:
+    """One measure of every case, in the document's order; NaN where it is undefined."""
+    values = (case.get(measure) for case in scored["cases"])
+    return [math.nan if value is None else float(value) for value in values]
 
 
 def definition_text(document: Document) -> str:
@@ -77,7 +102,7 @@ def _summary(documents: Mapping[str, Document], definition: str) -> Table:
             label = FLOOR_NAMES.get(floor, floor)
             label = label if len(documents) == 1 else f"{name}, {label}"
             rows.append(_means(label, scored, measures))
-    columns = ["", *(_heading(measure, first) for measure in measures), "cases"]
+    columns = ["", *(heading(measure, first) for measure in measures), "cases"]
     several = any(len(document["cases"]) > 1 for document in documents.values())
     spread = "; mean ± standard deviation (ddof 1)" if several else ""
     return Table(f"{definition}{spread}", columns, rows)
@@ -98,7 +123,8 @@ def _with_spread(mean: float, std: float) -> str:
     return f"{mean:.{min(decimals, 6)}f} ± {std:.{min(decimals, 6)}f}"
 
 
-def _heading(measure: str, document: Document) -> str:
+def heading(measure: str, document: Document) -> str:
+    """Name and unit of a measure."""
     if measure.startswith("mae") and document["unit"] == "HU":
         return f"{measure} [HU]"
     return f"{measure} [{_UNITS[measure]}]" if measure in _UNITS else measure

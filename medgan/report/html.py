@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs no network, no script and no other file."""
+"""A report as one HTML file that needs no network and no other file."""
 
 import base64
 import math
@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medgan import __version__
 from medgan.io.files import writing
+
+if TYPE_CHECKING:
+    from medgan.report.viewer import Viewer
 
 DISCLAIMER = "Research use only. Synthetic images, not for clinical use."
 
@@ -22,15 +25,23 @@ class Table:
         caption: what is shown; for figures: protocol, range, mask rule, sample size.
         columns: headings.
         rows: cells, as many a row as there are headings; the first names its row.
+        sortable: whether a reader may put the rows in another order; False where they are steps of
+            one account.
     """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    sortable: bool = True
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise AssertionError("every row of a table has a cell for each column")
+
+    @property
+    def may_be_sorted(self) -> bool:
+        """Whether there is an order to choose."""
+        return self.sortable and len(self.rows) > 1
 
 
 @dataclass(frozen=True)
@@ -41,21 +52,24 @@ class Figure:
         png: bytes of a PNG file.
         alt: what it shows, for those who do not see it.
         caption: what to look for.
+        plot: drawn in dark lines on white, so that a dark page may turn it round; no photograph.
     """
 
     png: bytes
     alt: str
     caption: str
+    plot: bool = False
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what belongs below it, in this order."""
+    """A heading, and below it paragraphs, tables, at most one viewer in a report, and figures."""
 
     title: str
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
+    viewer: "Viewer | None" = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,15 @@ class Report:
     summary: Sequence[str] = ()
     sections: Sequence[Section] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if sum(section.viewer is not None for section in self.sections) > 1:
+            raise AssertionError("a page has one viewer: a browser draws few canvases at a time")
+
+    @property
+    def viewer(self) -> "Viewer | None":
+        """That of the section that has one."""
+        return next((section.viewer for section in self.sections if section.viewer), None)
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -92,22 +115,40 @@ def write_report(path: Path, report: Report) -> None:
 
 def render(report: Report) -> str:
     """The report as HTML text."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("medgan", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["cell"] = cell_text
-    environment.filters["base64"] = lambda png: base64.b64encode(png).decode("ascii")
+    environment.filters["sort_key"] = sort_key
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     environment.filters["setting"] = setting_text
-    here = files("medgan.report")
-    template = environment.from_string((here / "template.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    environment.filters["spacing"] = spacing_text
+    viewer = report.viewer
+    return environment.get_template("template.html.j2").render(
         report=report,
-        style=(here / "style.css").read_text(encoding="utf-8"),
+        viewer=viewer,
+        facts=[case.facts() for case in viewer.cases] if viewer else [],
+        style=_own("style.css"),
+        scripts=_scripts(report),
         disclaimer=DISCLAIMER,
         version=__version__,
     )
+
+
+def _scripts(report: Report) -> list[str]:
+    tables = [table for section in report.sections for table in section.tables]
+    sort = [_own("sort.js")] if any(table.may_be_sorted for table in tables) else []
+    return [*sort, *([_own("viewer.js")] if report.viewer else [])]
+
+
+def _own(name: str) -> str:
+    return (files("medgan.report") / name).read_text(encoding="utf-8")
 
 
 def cell_text(value: Any) -> str:
@@ -121,6 +162,24 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".")
     return str(value)
+
+
+def sort_key(value: Any) -> str:
+    """What a cell is ordered by: its number in full, or its text; empty for what is undefined."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if value in ("inf", math.inf):
+        return "Infinity"
+    if isinstance(value, str):
+        # A mean with its spread is ordered by the mean.
+        first = value.split(" ± ")[0]
+        return first if first else value
+    return repr(value)
+
+
+def spacing_text(spacing_mm: Sequence[float]) -> str:
+    """A voxel size."""
+    return " x ".join(f"{size:.3g}" for size in spacing_mm) + " mm"
 
 
 def setting_text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import yaml
 
 from medgan.errors import FileError
-from medgan.report.evaluation import case_table, summary_tables
+from medgan.report.cases import case_label, case_sections, image_sections, spread_figure
+from medgan.report.compare import comparison_tables, side_by_side
+from medgan.report.evaluation import definition_text, summary_tables
 from medgan.report.figures import learning_curves
 from medgan.report.html import Figure, Report, Section, Table
+from medgan.report.images import CaseImages
 
 PREVIEWS = 3
 """Previews shown of a run: the first, the last and the ones between, evenly spaced."""
@@ -81,20 +84,33 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def run_report(runs: Sequence[Run]) -> Report:
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read several run folders; of those with the same name, the later ones are numbered.
+
+    Raises:
+        FileError: as ``read_run``.
+    """
+    runs: list[Run] = []
+    for folder in folders:
+        run = read_run(folder)
+        alike = sum(folder.resolve().name == other.resolve().name for other in folders[: len(runs)])
+        runs.append(replace(run, name=f"{run.name} ({alike + 1})") if alike else run)
+    return runs
+
+
+def run_report(
+    runs: Sequence[Run], images: Mapping[str, Sequence[CaseImages]] | None = None
+) -> Report:
     """One report on one run, or on several side by side.
 
     Args:
         runs: at least one.
+        images: of cases that a run was evaluated on, to look at, by the name of the run.
     """
     names = ", ".join(run.name for run in runs)
     sections = [
         Section("Training", tables=[_overview(runs)]),
-        *(
-            [Section("Evaluation", tables=_evaluations(runs))]
-            if any(run.evaluation for run in runs)
-            else []
-        ),
+        *_evaluations(runs, images or {}),
         *(_curves(run) for run in runs if run.metrics),
         *(_previews(run) for run in runs if run.previews),
     ]
@@ -144,12 +160,39 @@ def _overview(runs: Sequence[Run]) -> Table:
     return Table("Progress, and the scores by which the best checkpoint was chosen.", columns, rows)
 
 
-def _evaluations(runs: Sequence[Run]) -> list[Table]:
+def _evaluations(runs: Sequence[Run], images: Mapping[str, Sequence[CaseImages]]) -> list[Section]:
     documents = {run.name: run.evaluation for run in runs if run.evaluation}
-    tables = summary_tables(documents)
+    if not documents:
+        return []
+    summary = Section("Evaluation", tables=summary_tables(documents))
     if len(documents) == 1:
-        tables += [case_table(document, names=False) for document in documents.values()]
-    return tables
+        ((name, document),) = documents.items()
+        return [summary, *case_sections(document, images.get(name, ()), names=False)]
+    first, reference = next(iter(documents.items()))
+    labelled: dict[str, CaseImages] = {}
+    for name, document in documents.items():
+        if document["unit"] != reference["unit"]:
+            continue
+        positions = {case["case"]: number for number, case in enumerate(document["cases"])}
+        labelled |= {
+            f"{name}: {case_label(document, positions[case.name], names=False)}": case
+            for case in images.get(name, ())
+        }
+    choice = f"What had the largest mean absolute error in {first}, as each run translated it."
+    shown = image_sections(labelled, reference["unit"], choice)
+    return [summary, _comparison(documents), *shown]
+
+
+def _comparison(documents: Mapping[str, Mapping[str, Any]]) -> Section:
+    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, document in documents.items():
+        groups.setdefault(definition_text(document), {})[name] = document
+    return Section(
+        "Runs side by side",
+        ["Cases are numbered in the order of the evaluation."],
+        tables=[*comparison_tables(documents), *side_by_side(documents)],
+        figures=[spread_figure(group) for group in groups.values() if len(group) > 1],
+    )
 
 
 def _curves(run: Run) -> Section:
@@ -157,6 +200,7 @@ def _curves(run: Run) -> Section:
         learning_curves(run.metrics),
         f"Line plots of everything logged while training {run.name}, over the steps.",
         "Everything logged, each on its own scale.",
+        plot=True,
     )
     return Section(f"Learning curves of {run.name}", figures=[figure])
 
