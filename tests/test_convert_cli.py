@@ -381,7 +381,7 @@ def test_formats_share_a_target_and_a_manifest(studies: Path, tmp_path: Path) ->
 
 
 def test_a_second_batch_waits_for_the_first(studies: Path, tmp_path: Path) -> None:
-    from medgan.io.staging import staging
+    from medgan.io.batch.staging import staging
 
     with staging(tmp_path / "out"):
         assert convert(studies / "one", tmp_path / "out", "--to", "nifti") == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medgan.io.staging import STAGING
+from medgan.io.batch.staging import STAGING
 from medgan.phantoms.dicom_slices import Uids, rescaled, stack, write_slices
 
 SERIES = 30

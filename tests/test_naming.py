@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medgan.errors import ConfigError, OutputError
-from medgan.io.naming import (
+from medgan.io.batch.naming import (
     FIELDS,
     IDENTIFYING,
     LONGEST,

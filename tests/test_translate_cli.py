@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 
 from medgan.io import read_volume, write_volume
+from medgan.io.batch.manifest import now
 from medgan.io.dicom.write import Identity, write_series
-from medgan.io.manifest import now
 from medgan.phantoms.scan import scan_head
 from medgan.volumes.geometry import reorient, same_grid
 

@@ -17,8 +17,8 @@ from medgan.inference.planning import Request, plan
 from medgan.inference.series import derivation_of, translate_series
 from medgan.inference.translator import Translator
 from medgan.io import read_volume, write_volume
+from medgan.io.batch.manifest import read_manifest
 from medgan.io.dicom.write import Identity, write_series
-from medgan.io.manifest import read_manifest
 from medgan.phantoms.scan import HeadScan, scan_head
 from medgan.volumes.geometry import reorient, require_same_grid
 

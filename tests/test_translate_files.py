@@ -10,7 +10,7 @@ from medgan.errors import FileError, OutputError
 from medgan.inference.planning import Request, plan
 from medgan.inference.translator import VolumeTranslation
 from medgan.io import read_volume, write_volume
-from medgan.io.manifest import MANIFEST
+from medgan.io.batch.manifest import MANIFEST
 from medgan.volumes import Volume
 
 AFFINE = np.diag([1, 2, 3, 1.0])

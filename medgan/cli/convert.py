@@ -67,9 +67,9 @@ def command(
     Example: medgan convert studies/ volumes/ --to nifti
     """
     from medgan.cli.console import emit_json, progress, result_console
-    from medgan.io.job import Options
-    from medgan.io.key import own_key, read_key
-    from medgan.io.planning import Request, plan
+    from medgan.io.batch.job import Options
+    from medgan.io.batch.key import own_key, read_key
+    from medgan.io.batch.planning import Request, plan
 
     secret = read_key(key) if key else own_key() if deidentify else None
     options = Options(to, irregular, deidentify, secret)

@@ -16,11 +16,11 @@ from medgan.inference.files import make_folder_of
 from medgan.inference.job import Irregular, Job, Outcome, failed, run
 from medgan.inference.translator import Translator
 from medgan.inference.workers import run_in_workers
+from medgan.io.batch.manifest import Key, Record, Status, write_manifest
+from medgan.io.batch.naming import confined
+from medgan.io.batch.staging import staging
+from medgan.io.batch.standing import extent
 from medgan.io.files import output_errors
-from medgan.io.manifest import Key, Record, Status, write_manifest
-from medgan.io.naming import confined
-from medgan.io.staging import staging
-from medgan.io.standing import extent
 from medgan.io.studies import Source
 from medgan.models.model_file import Direction
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from medgan.errors import ConfigError, DataError, MedganError
+from medgan.io.batch.naming import pseudonym
 from medgan.io.dicom import SeriesEntry, SeriesRule, choose
-from medgan.io.naming import pseudonym
 from medgan.io.studies import Source, Tree
 from medgan.volumes import Modality
 

@@ -7,9 +7,9 @@ from typing import Literal
 from medgan.errors import OutputError
 from medgan.inference.choice import Chosen
 from medgan.io import split_suffix
-from medgan.io.job import ENDINGS, Format, Options
-from medgan.io.naming import confined, sanitised
-from medgan.io.outputs import output_name
+from medgan.io.batch.job import ENDINGS, Format, Options
+from medgan.io.batch.naming import confined, sanitised
+from medgan.io.batch.outputs import output_name
 from medgan.volumes import Modality
 
 To = Literal["same", Format]

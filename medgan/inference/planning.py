@@ -14,10 +14,10 @@ from medgan.inference.job import Irregular
 from medgan.inference.outputs import To, format_for, format_of, place_of, require_apart
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES
-from medgan.io.job import Format, Options
-from medgan.io.manifest import Key, Record, now, read_manifest
-from medgan.io.staging import STAGING
-from medgan.io.standing import extent, fingerprint
+from medgan.io.batch.job import Format, Options
+from medgan.io.batch.manifest import Key, Record, now, read_manifest
+from medgan.io.batch.staging import STAGING
+from medgan.io.batch.standing import extent, fingerprint
 from medgan.io.studies import Tree, find_sources
 from medgan.models.model_file import Direction
 

@@ -8,7 +8,7 @@ import torch
 
 from medgan.inference.job import Job, Outcome, run
 from medgan.inference.translator import Translator
-from medgan.io.workers import map_in_workers
+from medgan.io.batch.workers import map_in_workers
 from medgan.models.model_file import Direction
 
 _translator: Translator | None = None

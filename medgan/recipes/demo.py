@@ -17,9 +17,9 @@ from medgan.errors import DataError
 from medgan.inference.planning import Request, plan
 from medgan.inference.translator import Translator
 from medgan.io import read_volume, split_suffix, write_volume
+from medgan.io.batch.manifest import now
 from medgan.io.dicom.write import Identity, write_series
 from medgan.io.files import write_json
-from medgan.io.manifest import now
 from medgan.metrics.aggregates import jsonable
 from medgan.metrics.pairs import PairResult
 from medgan.phantoms.scan import scan_head

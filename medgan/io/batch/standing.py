@@ -10,8 +10,8 @@ from pathlib import Path
 from medgan import __version__
 from medgan.errors import OutputError
 from medgan.io import split_suffix
-from medgan.io.job import Options
-from medgan.io.manifest import Key, Record
+from medgan.io.batch.job import Options
+from medgan.io.batch.manifest import Key, Record
 from medgan.io.studies import Source
 
 

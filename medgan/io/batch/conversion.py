@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from medgan.errors import OutputError
+from medgan.io.batch.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
+from medgan.io.batch.manifest import Key, Record, Status, write_manifest
+from medgan.io.batch.naming import confined
+from medgan.io.batch.staging import staging
+from medgan.io.batch.standing import extent, sidecar_path
+from medgan.io.batch.workers import map_in_workers
 from medgan.io.files import output_errors
-from medgan.io.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
-from medgan.io.manifest import Key, Record, Status, write_manifest
-from medgan.io.naming import confined
-from medgan.io.staging import staging
-from medgan.io.standing import extent, sidecar_path
 from medgan.io.studies import Source
-from medgan.io.workers import map_in_workers
 
 _SHARE_FOR_MANIFEST = 0.05
 

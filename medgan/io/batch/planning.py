@@ -7,13 +7,13 @@ from pathlib import Path
 
 from medgan.errors import ConfigError, FileError, MedganError, OutputError
 from medgan.io import split_suffix
-from medgan.io.conversion import Conversion, Task
+from medgan.io.batch.conversion import Conversion, Task
+from medgan.io.batch.job import ENDINGS, Options, Outcome, is_repairable, refused
+from medgan.io.batch.manifest import Record, now, read_manifest
+from medgan.io.batch.naming import IDENTIFYING, check_template, fields_of
+from medgan.io.batch.outputs import output_name, require_apart
+from medgan.io.batch.standing import Standing, fingerprint
 from medgan.io.dicom import choose
-from medgan.io.job import ENDINGS, Options, Outcome, is_repairable, refused
-from medgan.io.manifest import Record, now, read_manifest
-from medgan.io.naming import IDENTIFYING, check_template, fields_of
-from medgan.io.outputs import output_name, require_apart
-from medgan.io.standing import Standing, fingerprint
 from medgan.io.studies import Source, Tree, find_sources
 
 

@@ -7,8 +7,8 @@ from pydicom import dcmread
 
 from medgan.errors import ConfigError
 from medgan.io import split_suffix
-from medgan.io.job import ENDINGS, Options
-from medgan.io.naming import (
+from medgan.io.batch.job import ENDINGS, Options
+from medgan.io.batch.naming import (
     DICOM_TEMPLATE,
     FILE_TEMPLATE,
     IDENTIFYING,

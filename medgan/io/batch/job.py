@@ -9,11 +9,11 @@ from pydicom import Dataset
 
 from medgan.errors import DataError, GeometryError, MedganError
 from medgan.io import read_volume, write_json, write_volume
+from medgan.io.batch.sidecar import sidecar
 from medgan.io.dicom.deidentify import deidentify, deidentify_file
 from medgan.io.dicom.index import SeriesEntry
 from medgan.io.dicom.series import read_series
 from medgan.io.dicom.write import Identity, write_series
-from medgan.io.sidecar import sidecar
 from medgan.io.studies import Source, likely_modality
 from medgan.volumes import Volume
 

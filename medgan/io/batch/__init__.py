@@ -1,0 +1,1 @@
+"""Many files at once: planned, named, made in workers, recorded, resumed."""
