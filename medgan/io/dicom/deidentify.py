@@ -96,11 +96,12 @@ def deidentify_file(
     original = read_whole(source, where)
     try:
         result = deidentify(original, key, retain_characteristics=retain_characteristics)
+        result.file_meta = file_meta(result, original.file_meta.TransferSyntaxUID)
     except (BurnedInAnnotation, SecondaryCapture) as error:
         raise type(error)(error.what, where=where, remedy=error.remedy) from error
-    except (NotImplementedError, RecursionError, TypeError, ValueError) as error:
-        raise DamagedFile("an attribute cannot be read", where=where) from error
-    result.file_meta = file_meta(result, original.file_meta.TransferSyntaxUID)
+    # pydicom raises an AttributeError for an attribute that is missing
+    except (AttributeError, NotImplementedError, RecursionError, TypeError, ValueError) as error:
+        raise DamagedFile("an attribute is missing or cannot be read", where=where) from error
     with writing(target) as temporary:
         dcmwrite(temporary, result, enforce_file_format=True)
 
