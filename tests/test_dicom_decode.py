@@ -4,11 +4,13 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
+from htj2k import codestream
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from medgan.errors import MedganError
-from medgan.io.dicom import decode, decoder_process, errors, index_folder, parsing, read_series
+from medgan.errors import FileError, MedganError
+from medgan.io import values
+from medgan.io.dicom import decode, decoder_process, errors, index_folder, read_series
 from medgan.io.dicom.decode import stored_frames
 from medgan.io.dicom.decoder_process import DecoderProcess
 from medgan.phantoms.dicom_cases import write_case
@@ -147,10 +149,9 @@ def test_mutated_compressed_series_are_read_or_refused(tmp_path, name):
 
 
 def test_more_pixels_than_compressed_data_can_hold_are_refused(monkeypatch):
-    monkeypatch.setattr(decode, "LARGEST_FRAME", 100)
-    monkeypatch.setattr(decode, "pixel_problem", lambda header, where: None)
-    monkeypatch.setattr(decode, "LARGEST_EXPANSION", 1)
-    with pytest.raises(errors.DamagedFile, match="compressed data can hold"):
+    monkeypatch.setattr(values, "LARGEST_UNPACKED", 100)
+    monkeypatch.setattr(values, "LARGEST_EXPANSION", 1)
+    with pytest.raises(FileError, match="unpacks to more"):
         stored_frames(compressed(RLELossless, b"abcd"), [1], "a")
 
 
@@ -205,7 +206,7 @@ def test_the_memory_of_the_decoder_is_limited(tmp_path, monkeypatch):
 
 
 def test_a_deflated_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(parsing, "LARGEST_INFLATED", 1 << 20)
+    monkeypatch.setattr(values, "LARGEST_UNPACKED", 1 << 20)
     header = image()
     save(header, tmp_path / "a.dcm", pydicom.uid.DeflatedExplicitVRLittleEndian)
     (entry,) = index_folder(tmp_path).entries
@@ -218,5 +219,32 @@ def test_a_deflated_bomb_is_refused(tmp_path, monkeypatch):
     deflated = bomb.compress(plain + bytes(2 << 20)) + bomb.flush()
     (tmp_path / "a.dcm").write_bytes(content[:start] + deflated)
     (entry,) = index_folder(tmp_path).entries
-    assert isinstance(entry.problem, errors.DamagedFile)
-    assert "inflates" in str(entry.problem)
+    assert isinstance(entry.problem, FileError)
+    assert "unpacks to more" in str(entry.problem)
+
+
+HTJ2K = [pydicom.uid.UID(f"1.2.840.10008.1.2.4.{number}") for number in (201, 202, 203)]
+
+
+@pytest.mark.parametrize("syntax", HTJ2K)
+def test_high_throughput_jpeg_2000_is_decoded(syntax):
+    (found,) = stored_frames(compressed(syntax, codestream(ROWS, COLUMNS, 12)), [1], "a")
+    np.testing.assert_array_equal(found, np.full((ROWS, COLUMNS), 2048))
+
+
+@pytest.mark.parametrize("syntax", HTJ2K)
+def test_damaged_high_throughput_jpeg_2000_is_a_typed_error(syntax):
+    content = codestream(ROWS, COLUMNS, 12)
+    for wrong in (content[:60], codestream(ROWS, COLUMNS + 2, 12), b"\xff\x4f" + bytes(99)):
+        with pytest.raises(errors.DecodingFailed):
+            stored_frames(compressed(syntax, wrong), [1], "a")
+
+
+def test_the_package_that_decodes_high_throughput_jpeg_2000_is_named(monkeypatch):
+    decoder = decode.get_decoder(HTJ2K[0])
+    monkeypatch.setattr(decoder, "_available", {})
+    monkeypatch.setattr(decoder, "_unavailable", {"pylibjpeg": ("pylibjpeg-openjpeg>=2.0",)})
+    with pytest.raises(errors.UnsupportedTransferSyntax) as caught:
+        stored_frames(compressed(HTJ2K[0], b"abcd"), [1], "a")
+    assert "High-Throughput JPEG 2000" in str(caught.value)
+    assert "pylibjpeg-openjpeg" in str(caught.value)

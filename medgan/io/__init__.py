@@ -96,16 +96,14 @@ def split_suffix(path: str | os.PathLike[str]) -> tuple[str, str]:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether this is a folder, or a file that says so itself: "DICM" after 128 bytes.
-
-    Source: DICOM PS3.10, section 7.1.
-    """
+    """Whether this is a folder, or a file that begins as DICOM does."""
     if split_suffix(path)[1] in SUFFIXES:
         return False
     if not path.is_file():
         return path.is_dir()
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+    from medgan.io.dicom.parsing import is_dicom
+
+    return is_dicom(path)
 
 
 def _read_dicom(path: Path, modality: Modality | None) -> Volume:

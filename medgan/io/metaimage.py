@@ -8,7 +8,6 @@ import os
 import shutil
 import tempfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,20 @@ import SimpleITK as sitk
 
 from medgan.errors import FileError, GeometryError, OutputError
 from medgan.io.files import output_errors, writing
+from medgan.io.itk_headers import VoxelData, is_nrrd, voxel_data
 from medgan.io.values import (
     SYNTHETIC,
     modality_of,
     require_affordable,
     require_finite,
+    require_placeable,
+    require_plausible,
     stored_values,
 )
 from medgan.volumes import Modality, Volume
 from medgan.volumes.geometry import lps_to_ras, ras_to_lps
 
 _SYNTHETIC_KEY = SYNTHETIC.capitalize()
-_LARGEST_HEADER = 2**20
 _COPY_AGAIN = "Copy the file anew from its source"
 
 _ITEM_BYTES = {
@@ -42,18 +43,6 @@ _ITEM_BYTES = {
     sitk.sitkFloat32: 4,
     sitk.sitkFloat64: 8,
 }
-
-_META_GEOMETRY = {
-    "spacing": {"ElementSpacing"},
-    "position": {"Offset", "Position", "Origin"},
-    "orientation": {"TransformMatrix", "Rotation", "Orientation"},
-}
-_NRRD_GEOMETRY = {
-    "spacing and orientation": {"space directions"},
-    "position": {"space origin"},
-    "coordinate system": {"space"},
-}
-_NRRD_SPACES = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
 
 
 def as_image(volume: Volume) -> sitk.Image:
@@ -98,8 +87,7 @@ def read_itk(path: Path, modality: Modality | None = None) -> Volume:
         GeometryError: not 3-D, or spacing, position or orientation is not in the header.
         DataError: NaN or infinite values.
     """
-    nrrd = _is_nrrd(path)
-    data = _nrrd_data(path) if nrrd else _metaimage_data(path)
+    nrrd, data = is_nrrd(path), voxel_data(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")
     reader.SetFileName(os.fspath(path))
@@ -114,6 +102,7 @@ def read_itk(path: Path, modality: Modality | None = None) -> Volume:
             remedy=_COPY_AGAIN,
         ) from error
     volume = as_volume(image, modality)
+    require_placeable(volume.affine, path)
     require_finite(volume.array, path)
     key = _SYNTHETIC_KEY
     synthetic = image.HasMetaDataKey(key) and image.GetMetaData(key).strip() == "YES"
@@ -130,7 +119,7 @@ def data_file(path: Path) -> Path:
         FileError: missing, not of this format, or the data lies elsewhere.
         GeometryError: spacing, position or orientation is not in the header.
     """
-    return (_nrrd_data(path) if _is_nrrd(path) else _metaimage_data(path)).path
+    return voxel_data(path).path
 
 
 def write_itk(volume: Volume, path: Path) -> None:
@@ -184,123 +173,6 @@ def _write(image: sitk.Image, path: Path, where: Path) -> None:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Data:
-    """Where the voxels of a file are.
-
-    Attributes:
-        path: the file that holds them.
-        offset: bytes before them.
-        compressed: with zlib or gzip.
-    """
-
-    path: Path
-    offset: int
-    compressed: bool
-
-
-def _is_nrrd(path: Path) -> bool:
-    return path.suffix.lower() == ".nrrd"
-
-
-def _metaimage_data(path: Path) -> _Data:
-    start = _start(path)
-    text, found, rest = start.partition(b"ElementDataFile")
-    fields = _fields(text, "=")
-    if not found or "NDims" not in fields:
-        raise FileError("is not a MetaImage file", where=path)
-    _require_geometry(fields, _META_GEOMETRY, path)
-    compressed = fields.get("CompressedData", "").lower() == "true"
-    line, _, _ = rest.partition(b"\n")
-    name = line.decode("utf-8", "replace").strip().lstrip("=").strip()
-    if name.upper() == "LOCAL":
-        return _Data(path, len(text) + len(found) + len(line) + 1, compressed)
-    return _Data(_beside(path, name), _header_size(fields, path), compressed)
-
-
-def _header_size(fields: dict[str, str], path: Path) -> int:
-    text = fields.get("HeaderSize", "0")
-    try:
-        # -1 says that the voxels are the end of the file, however long its beginning.
-        return max(0, int(text))
-    except ValueError as error:
-        raise FileError("has a damaged HeaderSize", where=path, measured=text) from error
-
-
-def _nrrd_data(path: Path) -> _Data:
-    start = _start(path)
-    if not start.startswith(b"NRRD000"):
-        raise FileError("is not an NRRD file", where=path)
-    text, _, _ = start.replace(b"\r\n", b"\n").partition(b"\n\n")
-    fields = _fields(text, ":")
-    _require_geometry(fields, _NRRD_GEOMETRY, path)
-    if fields["space"].lower() not in _NRRD_SPACES:
-        raise GeometryError(
-            "has an unknown coordinate system", where=path, measured=fields["space"]
-        )
-    encoding = fields.get("encoding", "").lower()
-    skips = {fields.get(f"{unit} skip", "0") for unit in ("line", "byte")}
-    if encoding not in {"raw", "gzip", "gz"} or skips != {"0"}:
-        raise FileError(
-            "is stored in an unsupported way",
-            where=path,
-            measured=f"encoding {encoding}, skips {sorted(skips)}",
-            limit="encoding raw or gzip, nothing skipped",
-            remedy="Save it anew with 3D Slicer",
-        )
-    name = fields.get("data file", fields.get("datafile"))
-    if name is not None:
-        return _Data(_beside(path, name), 0, encoding != "raw")
-    end = start.index(b"\n\r\n") + 3 if b"\n\r\n" in start[: len(text) + 99] else len(text) + 2
-    return _Data(path, end, encoding != "raw")
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(_LARGEST_HEADER)
-    except FileNotFoundError as error:
-        raise FileError("no such file", where=path) from error
-    except OSError as error:
-        raise FileError("cannot be opened", where=path, measured=error.strerror) from error
-
-
-def _fields(text: bytes, separator: str) -> dict[str, str]:
-    lines = text.decode("utf-8", "replace").splitlines()
-    pairs = (line.partition(separator) for line in lines if not line.startswith("#"))
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _require_geometry(fields: dict[str, str], needed: dict[str, set[str]], path: Path) -> None:
-    missing = {
-        name: keys for name, keys in needed.items() if not any(fields.get(key) for key in keys)
-    }
-    if missing:
-        keys = ", ".join(min(keys) for keys in missing.values())
-        raise GeometryError(
-            f"does not say where the image lies: {' and '.join(missing)} missing",
-            where=path,
-            remedy=f"Add to its header: {keys}",
-        )
-
-
-def _beside(header: Path, name: str) -> Path:
-    """The data file a header names, which must be a plain name in the header's own folder."""
-    plain = Path(name).name
-    if Path(name) != Path(plain) or plain in {"..", ""} or "%" in name or name.split()[0] == "LIST":
-        raise FileError(
-            "names voxel data outside its folder or in several files",
-            where=header,
-            measured=name,
-            limit="one file beside the header",
-            remedy="Convert it to .mha or .nii.gz with the tool that wrote it",
-        )
-    data = header.with_name(name)
-    if not data.is_file():
-        raise FileError("its data file is missing", where=header, measured=name)
-    return data
-
-
 def _declared_bytes(reader: sitk.ImageFileReader, path: Path) -> int:
     pixel = reader.GetPixelID()
     if reader.GetNumberOfComponents() != 1 or pixel not in _ITEM_BYTES:
@@ -312,14 +184,17 @@ def _declared_bytes(reader: sitk.ImageFileReader, path: Path) -> int:
         raise GeometryError(
             "is not one 3-D image", where=path, measured=reader.GetSize(), limit="(X, Y, Z)"
         )
+    if min(reader.GetSize()) < 1:
+        raise FileError("declares no voxels", where=path, measured=reader.GetSize())
     size: int = math.prod(reader.GetSize()) * _ITEM_BYTES[pixel]
     require_affordable(size, path)
     return size
 
 
-def _require_complete(data: _Data, size: int, path: Path) -> None:
+def _require_complete(data: VoxelData, size: int, path: Path) -> None:
     """Compare what is there with what is declared: ITK can accept less and make up the rest."""
     if data.compressed:
+        require_plausible(size, data.path.stat().st_size, path)
         measured = _inflated_bytes(data, size)
     else:
         measured = data.path.stat().st_size - data.offset
@@ -333,7 +208,7 @@ def _require_complete(data: _Data, size: int, path: Path) -> None:
         )
 
 
-def _inflated_bytes(data: _Data, enough: int) -> int:
+def _inflated_bytes(data: VoxelData, enough: int) -> int:
     either_zlib_or_gzip = 47
     inflate = zlib.decompressobj(either_zlib_or_gzip)
     count = 0

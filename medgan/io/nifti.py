@@ -21,6 +21,8 @@ from medgan.io.values import (
     modality_of,
     require_affordable,
     require_finite,
+    require_placeable,
+    require_plausible,
     stored_values,
     synthetic_mark,
 )
@@ -34,6 +36,9 @@ _SCANNER = 1
 
 _LARGEST_HEADER = 540
 """Bytes of a NIfTI-2 header; one of NIfTI-1 has 348."""
+
+_PIECE = 1 << 22
+"""Voxels scaled at a time."""
 
 _LEVEL = 2
 """Of gzip: four times as fast as the usual 6, and on CT and MR in 16 bits at most 3 % larger."""
@@ -111,8 +116,10 @@ def _open(path: Path) -> tuple[nib.Nifti1Header, bytes]:
             header = _header(start, path)
             end = int(header["vox_offset"]) + _data_bytes(header)
             require_affordable(end, path)
+            require_plausible(end, path.stat().st_size, path, weight=_weight(header))
+            stream.seek(0)
             # One byte beyond the end makes gzip verify its checksum.
-            content = start + stream.read(max(0, end + 1 - len(start)))
+            content = stream.read(end + 1)
     except FileNotFoundError as error:
         raise FileError("no such file", where=path) from error
     except (OSError, EOFError, zlib.error) as error:
@@ -157,13 +164,19 @@ def _data_bytes(header: nib.Nifti1Header) -> int:
     return size
 
 
+def _weight(header: nib.Nifti1Header) -> int:
+    """Bytes in memory for a stored one: scaled values become float32."""
+    scaled = float(header["scl_slope"]) not in (0.0, 1.0) or float(header["scl_inter"]) != 0
+    return max(1, 4 // header.get_data_dtype().itemsize) if scaled else 1
+
+
 def _affine(header: nib.Nifti1Header, path: Path) -> Affine:
     try:
         unit = header.get_xyzt_units()[0]
         affine = header.get_sform(coded=True)[0]
         if affine is None:
             affine = header.get_qform(coded=True)[0]
-    except (HeaderDataError, KeyError) as error:
+    except (HeaderDataError, KeyError, ValueError) as error:
         raise GeometryError("has an invalid unit or qform", where=path, measured=error) from error
     if affine is None:
         raise GeometryError(
@@ -171,7 +184,9 @@ def _affine(header: nib.Nifti1Header, path: Path) -> Affine:
             where=path,
             remedy="Convert it anew from its DICOM series",
         )
-    return np.diag([*3 * [_MM_PER_UNIT[unit]], 1.0]) @ np.asarray(affine, dtype=np.float64)
+    affine = np.diag([*3 * [_MM_PER_UNIT[unit]], 1.0]) @ np.asarray(affine, dtype=np.float64)
+    require_placeable(affine, path)
+    return affine
 
 
 def _values(header: nib.Nifti1Header, content: bytes, path: Path) -> NDArray[Any]:
@@ -181,13 +196,27 @@ def _values(header: nib.Nifti1Header, content: bytes, path: Path) -> NDArray[Any
         raise GeometryError("is not one 3-D image", where=path, measured=shape, limit="(X, Y, Z)")
     dtype = header.get_data_dtype()
     stored = np.frombuffer(content, dtype, math.prod(shape), int(header["vox_offset"]))
-    stored = stored.reshape(shape[:3], order="F")
     try:
         slope, intercept = header.get_slope_inter()
     except HeaderDataError as error:
         raise FileError("has an invalid scale factor", where=path, measured=error) from error
     if slope in (None, 1.0) and intercept in (None, 0.0):
         native = dtype.newbyteorder("=") if dtype.kind in "iu" else np.float32
-        return stored.astype(native, copy=False)
-    # In double precision first: an intercept of -1024 must not cost digits.
-    return (stored * np.float64(slope) + np.float64(intercept)).astype(np.float32)
+        values = stored.astype(native, copy=False)
+    else:
+        values = _scaled(stored, float(slope), float(intercept))
+    return values.reshape(shape[:3], order="F")
+
+
+def _scaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float32]:
+    """In double precision first: an intercept of -1024 must not cost digits.
+
+    Piece by piece, because double precision takes eight times the memory of bytes.
+    """
+    values = np.empty(len(stored), np.float32)
+    for start in range(0, len(stored), _PIECE):
+        piece = slice(start, start + _PIECE)
+        # What overflows becomes infinite and is refused as such.
+        with np.errstate(over="ignore", invalid="ignore"):
+            values[piece] = stored[piece] * np.float64(slope) + np.float64(intercept)
+    return values

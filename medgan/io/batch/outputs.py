@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from medgan.errors import ConfigError
 from medgan.io import split_suffix
@@ -17,6 +17,7 @@ from medgan.io.batch.naming import (
     fill,
     pseudonym,
 )
+from medgan.io.dicom.parsing import quiet_parsing
 from medgan.io.studies import Source, Tree
 
 _FROM_HEADER = {**IDENTIFYING, "number": "SeriesNumber"}
@@ -86,5 +87,19 @@ def _header_values(source: Source, fields: set[str]) -> dict[str, str]:
     wanted = {name: word for name, word in _FROM_HEADER.items() if name in fields}
     if not wanted or source.entry is None:
         return {}
-    header = dcmread(source.paths[0], stop_before_pixels=True, specific_tags=list(wanted.values()))
-    return {name: str(header.get(word) or "") for name, word in wanted.items()}
+    with quiet_parsing():
+        header = dcmread(
+            source.paths[0],
+            stop_before_pixels=True,
+            force=True,
+            specific_tags=list(wanted.values()),
+        )
+        return {name: _text(header, word) for name, word in wanted.items()}
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    """A value as text; empty where it is absent or damaged."""
+    try:
+        return str(header.get(keyword) or "")
+    except Exception:  # a hostile value may raise anything while it is converted
+        return ""

@@ -21,16 +21,12 @@ from medgan.io.dicom.errors import (
     UnsupportedTransferSyntax,
     tag,
 )
-from medgan.io.values import require_affordable
+from medgan.io.values import require_affordable, require_plausible
 
 _BITS = (8, 16, 32)
 
-LARGEST_FRAME = 256 * 2**20
-"""Bytes of one decoded frame: 11 000 x 11 000 pixels of 16 bits."""
-
-LARGEST_EXPANSION = 1000
-"""Decoded bytes for a compressed one, beyond the first ``LARGEST_FRAME``; real slices stay below
-20, blank ones below 5000 but do not make up a series."""
+LARGEST_FRAME = 2**26
+"""Pixels of one frame: 8192 x 8192."""
 
 _COPY_AGAIN = "Copy the file anew from its source"
 
@@ -72,12 +68,12 @@ def pixel_problem(header: Dataset, where: object) -> UnsupportedPixels | Damaged
         )
     if signed not in (0, 1):
         return DamagedFile(f"has an invalid {tag('PixelRepresentation')}", where=where)
-    if rows * columns * bits // 8 > LARGEST_FRAME:
+    if rows * columns > LARGEST_FRAME:
         return UnsupportedPixels(
             "declares a larger image than is accepted",
             where=where,
             measured=f"{rows} x {columns}",
-            limit=f"{LARGEST_FRAME >> 20} MiB",
+            limit=f"{LARGEST_FRAME} pixels",
         )
     return None
 
@@ -121,7 +117,7 @@ def stored_frames(header: Dataset, numbers: Sequence[int], where: object) -> lis
             if floating
             else DamagedFile(f"lacks {tag('PixelData')}", where=where, remedy=_COPY_AGAIN)
         )
-    require_affordable(native_bytes(header), str(where))
+    require_affordable(native_bytes(header), where)
     syntax = header.file_meta.TransferSyntaxUID
     read = _compressed if syntax.is_encapsulated else _native
     return [_clean(frame, header, syntax) for frame in read(header, numbers, where)]
@@ -155,14 +151,7 @@ def _native(header: Dataset, numbers: Sequence[int], where: object) -> list[NDAr
 def _compressed(header: Dataset, numbers: Sequence[int], where: object) -> list[NDArray[Any]]:
     syntax = header.file_meta.TransferSyntaxUID
     require_decoder(syntax, where)
-    budget = LARGEST_FRAME + LARGEST_EXPANSION * len(header.PixelData)
-    if native_bytes(header) > budget:
-        raise DamagedFile(
-            "declares more pixels than its compressed data can hold",
-            where=where,
-            measured=f"{native_bytes(header)} bytes",
-            limit=budget,
-        )
+    require_plausible(native_bytes(header), len(header.PixelData), where)
     declared = _whole(header, "NumberOfFrames", 1)
     try:
         frames = list(generate_frames(header.PixelData, number_of_frames=declared))

@@ -62,6 +62,8 @@ class DecoderProcess:
         facts = json.loads(head)
         if "error" in facts:
             raise _failed(f"refused it ({facts['error']})", where)
+        if facts["shape"] != [pixels["rows"], pixels["columns"]]:
+            raise _failed("gave an image of another size", where)
         return np.frombuffer(content, facts["dtype"]).reshape(facts["shape"])
 
     def stop(self) -> None:

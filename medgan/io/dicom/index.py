@@ -17,7 +17,7 @@ from medgan.io.dicom.lattice import Lattice, lattice_of, require_distinct, requi
 from medgan.io.dicom.parsing import (
     Header,
     faults_of_the_file,
-    has_prefix,
+    is_dicom,
     quiet_parsing,
     read_header,
 )
@@ -135,7 +135,7 @@ def _look(path: Path, root: Path) -> list[Frame] | Skipped | MedganError:
 def _images_in(path: Path, where: Path) -> list[Frame] | Skipped:
     if path.is_symlink():
         return Skipped(path, "a link, which is not followed")
-    if not has_prefix(path):
+    if not is_dicom(path):
         return Skipped(path, "not DICOM")
     header = read_header(path, where)
     dataset, meta = header.dataset, header.dataset.file_meta

@@ -17,6 +17,7 @@ from medgan.io.dicom.errors import (
     tag,
 )
 from medgan.io.dicom.frames import Frame
+from medgan.io.values import LARGEST_MM, SMALLEST_MM
 from medgan.volumes.geometry import Affine, lps_to_ras
 
 Vector = NDArray[np.float64]
@@ -128,23 +129,35 @@ def lattice_of(frames: Sequence[Frame], where: object) -> Lattice:
     first = frames[0]
     assert first.orientation is not None and first.pixel_spacing is not None
     row, column = _directions(first.orientation, where)
-    if not min(first.pixel_spacing) > 0:
-        raise MissingGeometry(
-            f"{tag('PixelSpacing')} is not positive", where=where, measured=first.pixel_spacing
-        )
+    thickness = first.slice_thickness or 0.0
+    thickness = thickness if thickness > 0 else 1.0
     positions = np.array([frame.position for frame in frames], dtype=np.float64)
+    _require_possible(first.pixel_spacing, "PixelSpacing", where)
+    _require_possible((thickness,), "SliceThickness", where)
+    # A position may be 0.
+    farthest = max(SMALLEST_MM, float(np.abs(positions).max()))
+    _require_possible((farthest,), "ImagePositionPatient", where)
     order = np.argsort(positions @ np.cross(row, column), kind="stable")
     down, along = first.pixel_spacing
-    thickness = first.slice_thickness or 0.0
     return Lattice(
         tuple(int(index) for index in order),
         positions[order],
         row,
         column,
         (down, along),
-        thickness if thickness > 0 else 1.0,
+        thickness,
         first.tilt,
     )
+
+
+def _require_possible(lengths: Sequence[float], keyword: str, where: object) -> None:
+    if not SMALLEST_MM <= min(lengths) <= max(lengths) <= LARGEST_MM:
+        raise MissingGeometry(
+            f"{tag(keyword)} is impossible",
+            where=where,
+            measured=", ".join(f"{length:.3g}" for length in lengths),
+            limit=f"{SMALLEST_MM:g} to {LARGEST_MM:g} mm",
+        )
 
 
 def _directions(cosines: Sequence[float], where: object) -> tuple[Vector, Vector]:

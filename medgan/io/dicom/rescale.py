@@ -90,7 +90,11 @@ def real_values(slices: Sequence[StoredSlice], modality: str) -> NDArray[Any]:
 def _rescale(part: StoredSlice, plane: NDArray[Any]) -> None:
     """Write real values into ``plane``, whose type has been found to hold them."""
     if plane.dtype.kind == "f":
-        plane[:] = part.values * np.float64(part.slope) + part.intercept
+        scaled = part.values * np.float64(part.slope)
+        scaled += part.intercept
+        # What overflows becomes infinite and is refused as such.
+        with np.errstate(over="ignore"):
+            plane[:] = scaled
     elif part.slope == 1 and part.values.dtype.itemsize == plane.dtype.itemsize:
         # Modulo 2^16, which is exact as the sum fits: four times as fast as in 32 bits.
         words, offset = part.values.view(np.uint16), np.uint16(int(part.intercept) % 65536)

@@ -24,7 +24,7 @@ from medgan.io.dicom.lattice import Lattice, lattice_of, require_aligned
 from medgan.io.dicom.parsing import faults_of_the_file, quiet_parsing, read_whole
 from medgan.io.dicom.repair import Planes, fill_gaps, merge_duplicates, straighten
 from medgan.io.dicom.rescale import StoredSlice, real_values, stored_slice
-from medgan.io.values import require_affordable
+from medgan.io.values import require_affordable, require_finite, require_plausible
 from medgan.volumes import Volume
 
 logger = logging.getLogger(__name__)
@@ -110,10 +110,12 @@ def read_series(
 def _read(entry: SeriesEntry, repair: bool) -> DicomSeries:
     where = series_name(entry.frames, entry.root)
     columns, rows, count = entry.shape
-    require_affordable(2 * columns * rows * count, where)
+    size = 2 * columns * rows * count
+    require_affordable(size, where)
+    require_plausible(size, sum(path.stat().st_size for path in entry.paths), where)
     lattice = lattice_of(entry.frames, where)
     images = _images(entry)
-    planes = _planes(entry, lattice, images)
+    planes = _planes(entry, lattice, images, where)
     if repair:
         planes = _repaired(planes, [frame_name(f, entry.root) for f in entry.frames], where)
     volume = replace(
@@ -143,10 +145,13 @@ def is_synthetic(header: Dataset) -> bool:
     )
 
 
-def _planes(entry: SeriesEntry, lattice: Lattice, images: Sequence[_Image]) -> Planes:
+def _planes(
+    entry: SeriesEntry, lattice: Lattice, images: Sequence[_Image], where: object
+) -> Planes:
     modality: Literal["CT", "MR"] = "CT" if entry.modality == "CT" else "MR"
     order = lattice.order
     array = real_values([images[index].stored for index in order], modality)
+    require_finite(array, where)
     return Planes(Volume(array, _first_affine(lattice), modality), lattice, order)
 
 
