@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import shutil
@@ -330,9 +331,173 @@ def test_two_sources_never_share_a_name(
     studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = (studies / "one", tmp_path / "out", "--to", "nifti", "--name", "{study}")
-    assert convert(*arguments) == 2
+    assert convert(*arguments) == 1
     assert "two sources would become the same result" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert files_below(tmp_path / "out").keys() == {"manifest.csv"}
+
+
+def test_only_the_sources_that_collide_are_refused(ct: Volume, tmp_path: Path) -> None:
+    source, report = tmp_path / "in", tmp_path / "report.json"
+    source.mkdir()
+    for name in ("brain.nii", "brain.nii.gz", "other.nii"):
+        write_volume(ct, source / name)
+    arguments = (source, tmp_path / "out", "--to", "mha", "--json", report)
+    assert convert(*arguments) == 1
+    rows = rows_of(report)
+    assert [row["status"] for row in rows.values()] == ["refused", "refused", "converted"]
+    # What the message recommends must do.
+    assert "{study}/{series}{part}" in rows["brain.nii"]["error"]["message"]
+    assert convert(*arguments, "--name", "{study}/{series}{part}") == 0
+
+
+def test_a_name_that_is_not_utf_8_is_escaped_everywhere(
+    ct: Volume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out, report = tmp_path / "in", tmp_path / "out", tmp_path / "report.json"
+    write_slices(stack(), source / os.fsdecode(b"M\xfcller"), "MR", Uids("mr", "one"))
+    write_volume(ct, source / "scan.nii")
+    (source / "scan.nii").rename(source / os.fsdecode(b"K\xf6hler.nii"))
+    (source / os.fsdecode(b"M\xfcller.txt")).write_text("notes")
+    (source / os.fsdecode(b"broken\xff.nii")).write_text("no volume")
+    write_volume(ct, source / "scan.mha")
+    (source / "scan.mha").rename(source / os.fsdecode(b"itk\xff.mha"))
+    arguments = (source, out, "--to", "nrrd", "--json", report)
+    assert convert(*arguments) == 1
+    rows = rows_of(report)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "K\\xf6hler.nii": "converted",
+        "M\\xfcller": "converted",
+        "M\\xfcller.txt": "skipped",
+        "broken\\xff.nii": "refused",
+        "itk\\xff.mha": "refused",
+    }
+    assert "M\\xfcller.txt" in capsys.readouterr().out
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.nrrd")}
+    assert convert(*arguments) == 1
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.nrrd")} == made
+    assert rows_of(report) == rows
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--series", "modality=MR"), ("--deidentify", "--key", "key")]
+)
+def test_a_folder_that_cannot_be_read_is_refused(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "key").write_bytes(KEY)
+    report = tmp_path / "report.json"
+    lock(studies / "one" / "ct", monkeypatch)
+    to = "dicom" if "--deidentify" in more else "nifti"
+    assert convert(studies / "one", "out", "--to", to, *more, "--json", report) == 1
+    rows = rows_of(report)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "ct": "refused",
+        "mr": "converted",
+    }
+    assert rows["ct"]["error"]["type"] == "FileError"
+    assert "Permission denied" in rows["ct"]["error"]["message"]
+
+
+def lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder unreadable for this process, which may be root's."""
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path) == str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+def test_an_unreadable_folder_is_a_problem_for_inspect(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(studies / "two", monkeypatch)
+    with pytest.raises(SystemExit) as stop:
+        main(["inspect", str(studies), "--json", str(tmp_path / "report.json")])
+    assert stop.value.code == 1
+    volumes = json.loads((tmp_path / "report.json").read_text())["volumes"]
+    (found,) = [volume for volume in volumes if volume["problem"]]
+    assert found["path"] == str(studies / "two")
+    assert found["problem"]["type"] == "FileError"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "plain"),
+    [
+        (-1000, 1500, "CT"),
+        (0, 900, "MR"),
+        (0, 2500, None),
+        (-200, 300, None),
+        (-4096, 4094, None),
+        (0, 1, None),
+    ],
+)
+def test_dicom_is_only_made_of_what_is_surely_ct_or_mr(
+    tmp_path: Path, low: int, high: int, plain: str | None
+) -> None:
+    values = np.random.default_rng(0).integers(low, high + 1, (9, 8, 7)).astype(np.int16)
+    values[0, 0, :2] = low, high
+    write_volume(Volume(values, AFFINE, "MR"), tmp_path / "scan.nii.gz")
+    arguments = (tmp_path / "scan.nii.gz", tmp_path / "out", "--to", "dicom")
+    assert convert(*arguments) == (0 if plain else 1)
+    if plain:
+        assert read_volume(tmp_path / "out" / "scan").modality == plain
+    assert convert(*arguments, "--modality", "CT") == 0
+    assert read_volume(tmp_path / "out" / "scan").modality == "CT"
+
+
+def test_the_modality_of_dicom_is_kept_through_files(tmp_path: Path) -> None:
+    # A CT of soft tissue only: nothing in its values says CT.
+    write_slices(rescaled(stack(), 0.01, 0), tmp_path / "in", "CT", Uids("ct", "one"))
+    for source, target, to in (("in", "a", "nifti"), ("a", "b", "mha"), ("b", "c", "dicom")):
+        assert convert(tmp_path / source, tmp_path / target, "--to", to) == 0
+    (series,) = {path.parent for path in (tmp_path / "c").rglob("*.dcm")}
+    assert read_volume(series).modality == "CT"
+
+
+def test_a_mask_stays_one_through_files_and_whatever_is_said(tmp_path: Path) -> None:
+    mask = np.zeros((9, 8, 7), np.uint8)
+    mask[2:7, 2:7, 2:6] = 1
+    (tmp_path / "in").mkdir()
+    write_volume(Volume(mask, AFFINE, "LABEL"), tmp_path / "in" / "mask.nii.gz")
+    assert convert(tmp_path / "in", tmp_path / "mha", "--to", "mha") == 0
+    for source in ("in", "mha"):
+        out = tmp_path / f"{source}_dicom"
+        assert convert(tmp_path / source, out, "--to", "dicom", "--modality", "CT") == 1
+        assert files_below(out).keys() == {"manifest.csv"}
+
+
+def test_each_source_has_one_row_in_the_manifest(studies: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    rule = ("--series", "modality=MR")
+    for more in (rule, (), rule):
+        convert(studies / "one", out, "--to", "nifti", *more)
+        with (out / "manifest.csv").open() as stream:
+            sources = [row["source"] for row in csv.DictReader(stream)]
+        assert sources == ["ct", "mr"]
+
+
+def test_why_nothing_was_converted_is_said_once(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(studies / "one", tmp_path / "out", "--to", "dicom") == 1
+    assert capsys.readouterr().out.count("is DICOM already: with --deidentify") == 1
+
+
+def test_no_name_of_a_folder_is_taken_into_de_identified_results(
+    ct: Volume, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "Doe^Jane").mkdir(parents=True)
+    (tmp_path / "key").write_bytes(KEY)
+    write_volume(ct, tmp_path / "in" / "Doe^Jane" / "jane.nii.gz")
+    arguments = ("--to", "dicom", "--deidentify", "--key", tmp_path / "key")
+    assert convert(tmp_path / "in", tmp_path / "out", *arguments) == 0
+    names = [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(names) == 6
+    assert not [name for name in names if "jane" in name.lower()]
 
 
 @pytest.mark.parametrize(
@@ -345,6 +510,9 @@ def test_two_sources_never_share_a_name(
         ("studies", "out", "--to", "nifti", "--series", "colour=red"),
         ("studies", "out", "--to", "dicom", "--deidentify", "--key", "short"),
         ("studies", "out", "--to", "dicom", "--deidentify", "--name", "{patient_id}"),
+        ("studies", "out", "--to", "dicom", "--deidentify", "--name", "{folder}/{series}"),
+        ("studies", "out", "--to", "dicom", "--deidentify", "--name", "{name}"),
+        ("studies", "out", "--to", "nifti", "--deidentify"),
         ("studies", "out", "--to", "jpeg"),
     ],
 )

@@ -1,11 +1,14 @@
 from pathlib import Path
 
+import pydicom
 import pytest
+from dicom_tools import DERIVATION, source, synthetic, write_source
 
 from medgan.errors import ConfigError, FileError
 from medgan.io.dicom import SeriesRule, choose, index_folder
 from medgan.io.dicom.errors import AmbiguousSeries, NoSeries, VariableSpacing
 from medgan.io.dicom.index import SeriesEntry
+from medgan.io.dicom.write import write_derived
 from medgan.phantoms.dicom_cases import write_case
 
 
@@ -64,6 +67,34 @@ def test_nothing_that_fits_is_an_error_that_lists_what_there_is():
         choose([], None)
 
 
+def test_synthetic_series_are_told_apart_and_marked_in_the_list():
+    made = entry(synthetic=True)
+    assert choose([T1, made], "synthetic=no") is T1
+    assert choose([T1, made], "synthetic=yes") is made
+    with pytest.raises(AmbiguousSeries, match="synthetic MR T1 100 slices"):
+        choose([T1, made], "modality=MR")
+    with pytest.raises(NoSeries, match=r"every series that fits is synthetic.*synthetic=yes"):
+        choose([made, CT], "modality=MR,synthetic=no")
+
+
+@pytest.mark.parametrize(
+    ("tags", "made"),
+    [({}, False), ({"SyntheticData": "YES"}, True), ({"SyntheticData": "NO"}, False)],
+)
+def test_the_index_tells_synthetic_series_by_their_headers(tmp_path, tags, made):
+    (found,) = index_folder(write_source("regular", tmp_path / "mr", **tags)).entries
+    assert found.synthetic is made
+
+
+def test_the_index_tells_synthetic_series_by_the_equipment_alone(tmp_path):
+    series = source("regular", tmp_path / "mr")
+    for path in write_derived(synthetic(series), series, tmp_path / "ct", DERIVATION):
+        header = pydicom.dcmread(path)
+        del header.SyntheticData
+        header.save_as(path)
+    assert [found.synthetic for found in index_folder(tmp_path / "ct").entries] == [True]
+
+
 def test_a_localizer_alone_is_chosen():
     assert choose([SCOUT], None) is SCOUT
 
@@ -76,7 +107,15 @@ def test_a_series_with_a_problem_is_not_passed_over_for_another():
 
 
 @pytest.mark.parametrize(
-    "rule", ["colour=red", "modality", "modality=", "min_slices=few", "description=x~y,nonsense"]
+    "rule",
+    [
+        "colour=red",
+        "modality",
+        "modality=",
+        "min_slices=few",
+        "description=x~y,nonsense",
+        "synthetic=maybe",
+    ],
 )
 def test_a_rule_that_is_not_understood_is_refused(rule):
     with pytest.raises(ConfigError):

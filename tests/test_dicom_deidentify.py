@@ -22,6 +22,7 @@ from pydicom.uid import UID
 from medgan.errors import ConfigError
 from medgan.io.dicom.deidentify import deidentify, deidentify_file
 from medgan.io.dicom.errors import BurnedInAnnotation, DamagedFile, SecondaryCapture
+from medgan.io.dicom.index import index_folder
 from medgan.io.dicom.profile import basic_profile
 from medgan.io.dicom.write import write_derived
 
@@ -257,10 +258,15 @@ def test_the_original_is_not_changed():
         ({"BurnedInAnnotation": "YES"}, BurnedInAnnotation),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, SecondaryCapture),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}, SecondaryCapture),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, SecondaryCapture),
+        ({"ConversionType": "DV"}, SecondaryCapture),
     ],
 )
 def test_pixels_that_may_identify_are_refused(tmp_path, tags, error):
     path = next(write_source("regular", tmp_path / "mr", **tags).iterdir())
+    # Whatever the reader refuses for its pixels must not pass here.
+    problems = [entry.problem for entry in index_folder(tmp_path / "mr").entries]
+    assert all(isinstance(problem, error) for problem in problems)
     with pytest.raises(error, match=f"mr/{path.name}"):
         deidentify_file(path, tmp_path / "out.dcm", KEY, root=tmp_path)
     assert not (tmp_path / "out.dcm").exists()

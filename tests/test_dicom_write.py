@@ -16,8 +16,11 @@ from dicom_tools import (
     source,
     synthetic,
 )
+from pydicom.datadict import dictionary_is_retired
+from pydicom.dataset import Dataset
 
 from medgan.errors import DataError, GeometryError
+from medgan.io.dicom import index_folder, read_series
 from medgan.io.dicom.derived import KEPT
 from medgan.io.dicom.uids import derived_uid, keyed_uid
 from medgan.io.dicom.write import (
@@ -25,6 +28,7 @@ from medgan.io.dicom.write import (
     write_derived,
     write_parametric_map,
 )
+from medgan.phantoms.dicom_cases import write_case
 
 CASES = ["regular", "sagittal", "oblique", "enhanced", "single_slice"]
 
@@ -202,6 +206,49 @@ def test_a_repaired_source_is_said_to_be_repaired(tmp_path):
     assert header.DerivationCodeSequence[0].CodeValue == "113085"
     assert "slices 1.8 mm apart" in header.DerivationDescription
     assert header.SliceThickness == header.SpacingBetweenSlices == pytest.approx(1.8)
+
+
+def test_what_lies_outside_a_tilted_stack_is_padding_that_no_row_is_blended_with(tmp_path):
+    for modality, padding in (("CT", -1024), ("MR", 0)):
+        write_case("gantry_tilt", tmp_path / modality, modality)
+        (entry,) = index_folder(tmp_path / modality).entries
+        columns, rows, planes = entry.shape
+        array = read_series(entry, irregular="resample").volume.array
+        lowest = 0 if modality == "MR" else -1024
+        shift = 2 * np.tan(np.pi / 12)
+        for k in range(planes):
+            at = np.arange(array.shape[1]) - k * shift
+            inside = np.clip(at, 0, rows - 1)
+            first = lowest + k * rows * columns
+            expected = first + columns * inside[None, :] + np.arange(columns)[:, None]
+            expected[:, (at < -0.5) | (at > rows - 0.5)] = padding
+            np.testing.assert_allclose(array[:, :, k], expected, atol=0.01)
+
+
+def test_codes_of_the_retired_snomed_become_current_and_retired_attributes_stay_behind(tmp_path):
+    def region(code):
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "SRT", "Brain"
+        return item
+
+    other = Dataset()
+    other.PatientID = "4712"
+    series = source(
+        "regular",
+        tmp_path / "mr",
+        AnatomicRegionSequence=[region("T-A0100")],
+        ProcedureCodeSequence=[region("no such code")],
+        OtherPatientIDs="4712",
+        OtherPatientIDsSequence=[other],
+    )
+    (header, *_) = headers(write_derived(synthetic(series), series, tmp_path / "ct", DERIVATION))
+    (item,) = header.AnatomicRegionSequence
+    # PS3.16 annex O: T-A0100 is 12738006 |Brain structure|.
+    assert (item.CodeValue, item.CodingSchemeDesignator) == ("12738006", "SCT")
+    assert "ProcedureCodeSequence" not in header
+    assert header.OtherPatientIDsSequence[0].PatientID == "4712"
+    assert not [element for element in header if dictionary_is_retired(element.tag)]
+    assert series.planes[0].header.AnatomicRegionSequence[0].CodingSchemeDesignator == "SRT"
 
 
 def test_a_missing_frame_of_reference_is_generated_once_and_reported(tmp_path, caplog):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from medgan.errors import DataError, OutputError
-from medgan.io.files import write_json, write_text, writing
+from medgan.io.files import require_writable, write_json, write_text, writing
 
 
 def names(folder):
@@ -70,3 +70,19 @@ def test_json_keeps_order_and_refuses_nan(tmp_path):
     with pytest.raises(DataError, match="finite"):
         write_json(target, {"mae": float("nan")})
     assert json.loads(target.read_text(encoding="utf-8"))["b"] == 1
+
+
+def test_a_target_is_tried_without_touching_anything(tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text("old")
+    require_writable(kept)
+    require_writable(tmp_path / "new.json")
+    assert names(tmp_path) == ["kept.json"]
+    assert kept.read_text() == "old"
+    for target, remedy in (
+        (tmp_path / "none" / "a.json", "Create the folder"),
+        (kept / "a.json", "parent is a folder"),
+        (tmp_path, "name of a file"),
+    ):
+        with pytest.raises(OutputError, match=remedy):
+            require_writable(target)

@@ -133,6 +133,27 @@ def test_dicom_series_are_listed_one_by_one(
     assert "skipped 1: not DICOM" in err
 
 
+def test_problems_stand_below_the_table_and_leave_its_columns_narrow(
+    scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(scans) == 1
+    out = capsys.readouterr().out.splitlines()
+    table = [line for line in out if line.startswith(str(scans)) and "FileError" in line]
+    (message,) = [line for line in out if line.startswith(f"{scans / 'damaged.nii'}: ")]
+    assert len(table) == 1
+    assert len(out[0].rstrip()) < len(str(scans)) + 100 < len(str(scans)) + len(message)
+
+
+def test_a_synthetic_series_is_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_slices(stack(SyntheticData="YES"), tmp_path / "made", "CT", Uids("made", "one"))
+    write_slices(stack(), tmp_path / "real", "CT", Uids("real", "one"))
+    assert exit_code(tmp_path, "--json", "-") == 0
+    out, err = capsys.readouterr()
+    rows = {Path(row["path"]).name: row for row in json.loads(out)["volumes"]}
+    assert {name: row["synthetic"] for name, row in rows.items()} == {"made": True, "real": False}
+    assert err.count("synthetic CT") == 1
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (4, 5, 6)])
 def test_a_volume_of_one_value_is_a_problem(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     write_volume(Volume(np.full(shape, 7, np.int16), AFFINE, "MR"), tmp_path / "flat.nii.gz")

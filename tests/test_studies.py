@@ -56,6 +56,15 @@ def test_one_file_is_found_alone(tmp_path: Path) -> None:
     assert source.name == "a_003.dcm"
 
 
+def test_the_json_beside_a_file_tells_its_modality(tmp_path: Path) -> None:
+    for name, text in (("a", '{"Modality": "CT"}'), ("b", '{"Modality": "XX"}'), ("c", "[" * 9999)):
+        write_volume(MR, tmp_path / f"{name}.nii.gz")
+        (tmp_path / f"{name}.json").write_text(text)
+    tree = find_sources(tmp_path)
+    assert [source.modality for source in tree.sources] == ["CT", None, None]
+    assert [leftover.name for leftover in tree.leftovers] == ["b.json", "c.json"]
+
+
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such file or folder"):
         find_sources(tmp_path / "absent")

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime
 
+import pydicom
 import pytest
 
 from medgan.io import read_volume, write_volume
@@ -15,10 +17,11 @@ from medgan.volumes.geometry import reorient, same_grid
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
-    """The MR of a phantom as a DICOM series."""
+    """The MR of a phantom as a DICOM series, as of a patient."""
     folder = tmp_path_factory.mktemp("series") / "mr"
     head = scan_head(4, spacing_mm=(6.0, 6.0, 12.0), supersample=1)
-    write_series(head.mr, folder, Identity(), created=datetime.fromisoformat(now()), seed="head")
+    mr = replace(head.mr, synthetic=False)
+    write_series(mr, folder, Identity(), created=datetime.fromisoformat(now()), seed="head")
     return folder
 
 
@@ -57,6 +60,21 @@ def test_a_single_file_that_fails_ends_with_2(medgan_cli, tiny_run, series, tmp_
     code, _, err = medgan_cli(*arguments)
     assert code == 2
     assert "the model reads another modality (measured MR, allowed CT)" in err
+
+
+def test_a_synthetic_series_is_refused_unless_the_rule_asks_for_one(medgan_cli, tiny_run, tmp_path):
+    head = scan_head(4, spacing_mm=(6.0, 6.0, 12.0), supersample=1)
+    created = datetime.fromisoformat(now())
+    write_series(head.mr, tmp_path / "mr", Identity(), created=created, seed="head")
+    arguments = ("translate", tiny_run, tmp_path / "mr", tmp_path / "out", "--json", "-")
+    code, printed, err = medgan_cli(*arguments)
+    assert code == 1
+    assert [row["status"] for row in json.loads(printed)["files"]] == ["failed"]
+    assert "every series that fits is synthetic" in err and "synthetic=yes" in err
+    code, printed, err = medgan_cli(*arguments, "--series", "synthetic=yes")
+    assert code == 0, err
+    words = pydicom.dcmread(tmp_path / "out" / "synthetic_ct" / "0001.dcm").DerivationDescription
+    assert words.startswith("Synthetic CT made from synthetic MR by medgan")
 
 
 def test_a_rule_that_is_not_understood_ends_with_2(medgan_cli, tiny_run, series, tmp_path):

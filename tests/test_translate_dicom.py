@@ -202,9 +202,9 @@ def test_several_series_are_an_error_of_their_study_only(
     add_series(head, study / "one" / "mr_again", "MR", series_number=3)
     add_series(head, study / "two" / "mr", "MR", "two")
     rows = done(planned(study, tmp_path / "out"))
-    assert statuses(rows) == {"one/ct": "failed", "two/mr": "translated"}
+    assert statuses(rows) == {"one": "failed", "two/mr": "translated"}
     error = rows[0].error or ""
-    assert "2 series fit" in error
+    assert error.startswith("one: 2 series fit")
     assert "one/mr/0001.dcm" in error
     assert "one/mr_again/0001.dcm" in error
     assert str(tmp_path) not in error
@@ -212,6 +212,7 @@ def test_several_series_are_an_error_of_their_study_only(
     change(study / "one" / "mr_again", SeriesDescription="t1 mprage")
     rows = done(planned(study, tmp_path / "out", series="description~mprage"))
     assert statuses(rows)["one/mr_again"] == "translated"
+    assert all(record.status != "refused" for record in read_manifest(tmp_path / "out").values())
     assert "mprage" not in "".join(map(str, rows))
 
 
@@ -225,6 +226,33 @@ def test_a_ct_is_refused_by_a_model_that_reads_mr(
     assert not list((tmp_path / "out").rglob("*.dcm"))
     with pytest.raises(ConfigError, match="does not read"):
         planned(study, tmp_path / "out", series="modality=CT")
+
+
+def test_refused_studies_of_one_folder_are_told_apart(
+    head: HeadScan, planned: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for patient in ("one", "two"):
+        for number in (1, 2):
+            folder = add_series(head, tmp_path / "made", "MR", patient, number)
+            for path in folder.iterdir():
+                path.rename(tmp_path / "in" / f"{patient}_{number}_{path.name}")
+    rows = done(planned(tmp_path / "in", tmp_path / "out"))
+    assert [row.status for row in rows] == ["failed", "failed"]
+    assert len({row.label for row in rows}) == 2
+    for row in rows:
+        assert (row.error or "").startswith(f"{row.label}: 2 series fit")
+        assert "one" not in row.label and "two" not in row.label
+
+
+def test_a_real_series_is_chosen_beside_a_synthetic_one(
+    head: HeadScan, study: Path, planned: Make, tmp_path: Path
+) -> None:
+    add_series(head, study / "one" / "made", "MR", series_number=3)
+    change(study / "one" / "made", SyntheticData="YES")
+    rows = done(planned(study, tmp_path / "out"))
+    assert statuses(rows)["one/mr"] == "translated"
+    assert statuses(rows)["one/made"] == "skipped"
 
 
 def test_the_way_back_makes_a_synthetic_mr(study: Path, tiny_run: Path, tmp_path: Path) -> None:
@@ -268,6 +296,22 @@ def test_results_may_be_laid_into_the_studies_themselves(study: Path, planned: M
     assert {name: after[name] for name in contents(study) if name != "manifest.csv"} == {
         name: content for name, content in after.items() if name != "manifest.csv"
     }
+
+
+def test_results_laid_into_the_tree_do_not_lie_among_the_slices_of_their_series(
+    head: HeadScan, planned: Make, tmp_path: Path
+) -> None:
+    for name in ("ax", "sag"):
+        add_series(head, tmp_path / "in" / name, "MR", name)
+    tree = tmp_path / "in"
+    assert statuses(done(planned(tree, tree))) == {"ax": "translated", "sag": "translated"}
+    folders = sorted(path.name for path in tree.iterdir() if path.is_dir())
+    assert folders == ["ax", "ax_synthetic_ct", "sag", "sag_synthetic_ct"]
+    assert read_only_series(tree / "ax").volume.modality == "MR"
+    assert len(planned(tree, tree)) == 0
+    alone = tree / "ax"
+    done(planned(alone, alone))
+    assert (alone / "synthetic_ct" / "0001.dcm").is_file()
 
 
 def test_a_series_may_become_a_file_named_or_by_pseudonyms(

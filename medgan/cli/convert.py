@@ -1,6 +1,7 @@
 """``medgan convert``: files and trees of studies from one format to another."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +31,10 @@ def command(
         Literal["error", "resample"],
         typer.Option(help="Refuse DICOM series of irregular geometry, or repair them and say so."),
     ] = "error",
+    modality: Annotated[
+        Literal["CT", "MR"] | None,
+        typer.Option(help="What files are whose format does not say: all but DICOM and masks."),
+    ] = None,
     deidentify: Annotated[
         bool,
         typer.Option("--deidentify", help="Remove from DICOM results what identifies the patient."),
@@ -47,7 +52,7 @@ def command(
             metavar="TEMPLATE",
             help="Names of results, from {study} {series} {modality} {part} {folder} {name} "
             "{number}; {patient_id} {patient_name} {study_date} {study_uid} {series_uid} "
-            "{description} can identify the patient.",
+            "{description} can identify the patient, and so can {folder} {name}.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Series converted at the same time.")] = 1,
@@ -71,8 +76,8 @@ def command(
     from medgan.io.batch.key import own_key, read_key
     from medgan.io.batch.planning import Request, plan
 
-    secret = read_key(key) if key else own_key() if deidentify else None
-    options = Options(to, irregular, deidentify, secret)
+    secret = read_key(key) if key else own_key() if deidentify and to == "dicom" else None
+    options = Options(to, irregular, deidentify, secret, modality)
     conversion = plan(Request(src, dst, options, series, name, overwrite, jobs))
     if not dry_run:
         for _ in progress(conversion, "Converting"):
@@ -82,6 +87,8 @@ def command(
     for row in rows:
         result = f" -> {row.output}" if row.output else ""
         out.print(f"{row.status:10} {row.label}{result}", markup=False, highlight=False)
+    for reason, count in sorted(Counter(row.reason for row in rows if row.reason).items()):
+        out.print(f"skipped {count}: {reason}", markup=False, highlight=False)
     emit_json({"series": rows, "dry_run": dry_run}, json_target)
     for row in rows:
         for warning in row.warnings:

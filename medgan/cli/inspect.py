@@ -1,7 +1,7 @@
 """``medgan inspect``: what is in these files and folders."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +61,11 @@ class Finding:
     contrast: str = ""
     files: int = 1
 
+    @property
+    def label(self) -> str:
+        """The volume for people: its path, and what sets it apart."""
+        return f"{self.path} ({self.part})" if self.part else str(self.path)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -107,7 +112,9 @@ def inspect_place(place: Place) -> Finding:
     """Describe one volume; what is wrong with it is part of the description."""
     if place.source and place.source.entry:
         return _inspect_series(place.path, place.source)
-    return inspect_file(place.path)
+    # the name is escaped for reading where it is not UTF-8; the file has to be found all the same
+    found = inspect_file(place.source.paths[0] if place.source else place.path)
+    return replace(found, path=place.path)
 
 
 def inspect_file(path: Path) -> Finding:
@@ -147,6 +154,7 @@ def _inspect_series(path: Path, source: "Source") -> Finding:
         shape=entry.shape,
         spacing_mm=entry.spacing_mm,
         modality=entry.modality,
+        synthetic=entry.synthetic,
         problem=_problem(entry.problem) if entry.problem else None,
         part=entry.part,
         contrast=entry.contrast,
@@ -178,7 +186,7 @@ def _table(findings: Iterable[Finding]) -> Table:
 
 
 def _cells(finding: Finding) -> Iterator[str]:
-    yield f"{finding.path} ({finding.part})" if finding.part else str(finding.path)
+    yield finding.label
     yield " x ".join(map(str, finding.shape or ()))
     yield " x ".join(f"{size:.3g}" for size in finding.spacing_mm or ())
     yield finding.orientation or ""
@@ -186,7 +194,7 @@ def _cells(finding: Finding) -> Iterator[str]:
     yield " ".join(word for word in kind if word)
     known = finding.minimum is not None
     yield f"{finding.minimum:g} to {finding.maximum:g} {finding.unit}" if known else ""
-    yield f"{finding.problem.type}: {finding.problem.message}" if finding.problem else ""
+    yield finding.problem.type if finding.problem else ""
 
 
 def command(
@@ -207,6 +215,10 @@ def command(
     out.print(_table(findings))
     for reason, count in sorted(found.skipped.items()):
         out.print(f"skipped {count}: {reason}", markup=False, highlight=False)
+    for finding in findings:
+        if finding.problem:
+            # Below the table: in a column the longest would leave no room for the others.
+            out.print(f"{finding.label}: {finding.problem.message}", markup=False, highlight=False)
     problems = sum(finding.problem is not None for finding in findings)
     emit_json({"volumes": findings, "problems": problems, "skipped": found.skipped}, json)
     if problems:

@@ -49,7 +49,8 @@ def command(
     """Translate volumes, DICOM series and studies; finished ones are skipped.
 
     A DICOM series becomes the folder synthetic_ct (or synthetic_mr) in the place of its study: a
-    new series of the same study, in the same frame of reference. What was done is listed in
+    new series of the same study, in the same frame of reference. Series that are synthetic
+    already are left aside, unless --series says synthetic=yes. What was done is listed in
     manifest.csv in DST, but for a single file.
 
     Example: medgan translate runs/mr_to_ct_head studies/ synthetic/

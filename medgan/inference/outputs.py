@@ -39,8 +39,10 @@ def place_of(chosen: Chosen, to: To, root: Path, target: Modality) -> str:
     """The place of a result, relative to the folder of results.
 
     A series becomes the folder ``synthetic_ct`` (or ``_mr``) in the place of its study, so that
-    results laid over their sources give whole studies; a series that becomes a file is named by
-    pseudonyms of study and series. A file keeps its place and name, and changes its ending.
+    results laid over their sources give whole studies; where that would be among the slices of
+    the series, it lies beside their folder and begins with its name. A series that becomes a file
+    is named by pseudonyms of study and series. A file keeps its place and name, and changes its
+    ending.
 
     Args:
         chosen: what is translated.
@@ -57,7 +59,8 @@ def place_of(chosen: Chosen, to: To, root: Path, target: Modality) -> str:
     if kind != "dicom":
         return output_name(source, root, f"{{study}}/{{series}}_{made}{{part}}", Options(kind))
     part = f"_{sanitised(source.part)}" if source.part else ""
-    return str((chosen.study or PurePosixPath()) / f"{made}{part}{chosen.mark}")
+    name = f"{chosen.prefix}{made}{part}{chosen.mark}"
+    return str((chosen.study or PurePosixPath()) / name)
 
 
 def require_apart(places: Mapping[str, str], target: Path, sources: Iterable[Path]) -> None:

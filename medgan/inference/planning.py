@@ -71,7 +71,8 @@ def plan(request: Request, translator: Translator) -> Batch:
             replace a source or another result, or its format is unknown.
     """
     tree = _tree(request)
-    choice = choose_sources(tree, translator.source, request.series)
+    within = request.source.resolve() == request.target.resolve()
+    choice = choose_sources(tree, translator.source, request.series, within=within)
     named = _named_file(request, tree)
     if named and len(choice.chosen) > 1:
         raise ConfigError(
@@ -197,9 +198,12 @@ class _Planner:
         return Task(record, source, dicom=kind == "dicom")
 
     def earlier_but(self, tasks: Iterable[Task]) -> Iterable[Record]:
-        """The records of the manifest that no task is about."""
+        """The records of results in the manifest that no task is about.
+
+        What was refused then and is not now has another name: that of its series.
+        """
         ours = {task.record.key for task in tasks}
-        return [record for key, record in self.records.items() if key not in ours]
+        return [r for key, r in self.records.items() if key not in ours and r.output]
 
     def _fingerprint(self, chosen: Chosen, kind: Format, place: str) -> str:
         """A hash of all that a result follows from, as far as is known without reading it."""

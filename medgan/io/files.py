@@ -1,12 +1,14 @@
-"""Writing a file so that a crash leaves the old one or the new one, never half of one."""
+"""Files whole or not at all: listed without passing any over, written so that no half is left."""
 
 import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -59,6 +61,53 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         # The folder itself may be unreadable, which has been reported by then.
         if os.access(target.parent, os.X_OK):
             temporary.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> tuple[list[Path], list[OSError]]:
+    """Find every file below a folder.
+
+    Args:
+        folder: searched through and through; links are listed but not followed.
+
+    Returns:
+        Files and links, sorted; and why a folder or file could not be looked at, its path in
+        ``filename``.
+    """
+    found: list[Path] = []
+    faults: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=faults.append):
+        for path in (Path(place, name) for name in (*folders, *names)):
+            try:
+                mode = path.lstat().st_mode
+            except OSError as error:
+                faults.append(error)
+                continue
+            if stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+                found.append(path)
+    return sorted(found), faults
+
+
+def shown(text: str | os.PathLike[str]) -> str:
+    r"""A name, or a text with names in it, that can be printed and written whatever its bytes.
+
+    Names of files are bytes; those that are not UTF-8 become escapes such as ``\xfc``.
+    """
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Refuse a target that cannot be written before hours are spent on what goes into it.
+
+    Nothing is left behind, and a file that is there already is not touched.
+
+    Raises:
+        OutputError: a folder, or in a folder that is missing or takes no new file.
+    """
+    target = Path(path)
+    with output_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
+        TemporaryFile(dir=target.parent).close()
 
 
 def remove_strays(folder: Path) -> None:

@@ -21,6 +21,7 @@ from medgan.io.values import (
     modality_of,
     require_affordable,
     require_finite,
+    require_openable,
     require_placeable,
     require_plausible,
     stored_values,
@@ -87,6 +88,7 @@ def read_itk(path: Path, modality: Modality | None = None) -> Volume:
         GeometryError: not 3-D, or spacing, position or orientation is not in the header.
         DataError: NaN or infinite values.
     """
+    require_openable(path)
     nrrd, data = is_nrrd(path), voxel_data(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")

@@ -1,20 +1,24 @@
 """What volumes a folder of mixed files holds: NIfTI, MetaImage, NRRD and DICOM series."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from medgan.errors import FileError, MedganError
 from medgan.io import SUFFIXES, split_suffix
 from medgan.io.dicom import SeriesEntry, index_folder
+from medgan.io.files import files_below, shown
 from medgan.io.metaimage import data_file
 from medgan.volumes import Modality, Volume
 
 _DETACHED = (".mhd", ".nrrd")
+_LARGEST_JSON = 2**20
 _MOST_LABELS = 256
 _SAME_NEIGHBOURS = 0.5
 """Share of equal neighbours along X, background aside: at most 0.2 in real scans of 8 bits."""
@@ -26,14 +30,17 @@ class Source:
 
     Attributes:
         name: relative to the folder that was searched: a file, or the folder of a DICOM series
-            of several files that is alone in it, else the series' first file.
-        paths: all files that belong to it.
-        entry: of a DICOM series; None for a file of a volume.
+            of several files that is alone in it, else the series' first file. What is not UTF-8 in
+            it is escaped: the files themselves are ``paths``.
+        paths: all files that belong to it, that of a volume first.
+        entry: of a DICOM series, or of what cannot be read; None for a file of a volume.
+        modality: that the ``.json`` beside a file of a volume names; None where it names none.
     """
 
     name: str
     paths: tuple[Path, ...]
     entry: SeriesEntry | None = None
+    modality: Modality | None = None
 
     @property
     def part(self) -> str:
@@ -74,7 +81,9 @@ def find_sources(path: Path, *, without: Path | None = None) -> Tree:
         if _is_volume(path):
             return Tree(path.parent, (_file_source(path, path.parent),), ())
         return _dicom(path, path.parent, [], None)
-    files = sorted(file for file in path.rglob("*") if _is_volume(file) and file.is_file())
+    # What cannot be read is among the entries of the index.
+    below, _ = files_below(path)
+    files = [file for file in below if _is_volume(file) and file.is_file()]
     return _dicom(path, path, [file for file in files if not _below(file, without)], without)
 
 
@@ -129,7 +138,23 @@ def _file_source(path: Path, root: Path) -> Source:
         # What is wrong with it is said when it is read.
         with suppress(MedganError):
             paths += {data_file(path)} - {path}
-    return Source(_relative(path, root), tuple(paths))
+    beside = path.with_name(f"{split_suffix(path)[0]}.json")
+    modality = _declared_modality(beside)
+    if modality:
+        paths.append(beside)
+    return Source(_relative(path, root), tuple(paths), modality=modality)
+
+
+def _declared_modality(path: Path) -> Modality | None:
+    """The modality in the JSON that medgan and dcm2niix write beside a volume's file."""
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            return None
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    found = content.get("Modality") if isinstance(content, dict) else None
+    return next((modality for modality in get_args(Modality) if modality == found), None)
 
 
 def _is_volume(path: Path) -> bool:
@@ -142,4 +167,4 @@ def _below(path: Path, folder: Path | None) -> bool:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return shown(path.relative_to(root).as_posix())

@@ -1,6 +1,7 @@
 """What every format shares about voxel values: their kind, their limits, what is stored."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from medgan import __version__
 from medgan.errors import DataError, FileError, GeometryError
+from medgan.io.files import shown
 from medgan.volumes import Modality, Volume
 from medgan.volumes.geometry import Affine
 
@@ -43,6 +45,20 @@ def modality_of(array: NDArray[Any]) -> Modality:
 def synthetic_mark(volume: Volume) -> str:
     """The words that tell a reader of the file that a model made it; empty for a real scan."""
     return f"{SYNTHETIC} {volume.modality} medgan {__version__}" if volume.synthetic else ""
+
+
+def require_openable(path: Path) -> None:
+    """Refuse a name that ends the whole process in SimpleITK, which takes UTF-8 only.
+
+    Raises:
+        FileError: the path is not UTF-8.
+    """
+    if shown(path) != str(path):
+        raise FileError(
+            "cannot be opened: its name is not UTF-8",
+            where=shown(path),
+            remedy="Rename the file or its folder",
+        )
 
 
 def require_affordable(size: int, where: object) -> None:

@@ -141,7 +141,7 @@ def _measured_in_dicom(case: CaseResult, out: Path, series: Path) -> CaseResult:
         DataError: it could not be translated.
     """
     run = out / "run"
-    batch = plan(Request(run, series, out), Translator.load(run))
+    batch = plan(Request(run, series, out, series="synthetic=yes"), Translator.load(run))
     for row in (*batch, *batch.rows):
         if row.error:
             raise DataError("the demo's series was not translated", measured=row.error)

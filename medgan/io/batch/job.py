@@ -1,21 +1,23 @@
 """One conversion: a source into a file or a series, in a folder of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from pydicom import Dataset
 
-from medgan.errors import DataError, GeometryError, MedganError
+from medgan.errors import GeometryError, MedganError
 from medgan.io import read_volume, write_json, write_volume
+from medgan.io.batch.modality import known_modality, require_scan
 from medgan.io.batch.sidecar import sidecar
 from medgan.io.dicom.deidentify import deidentify, deidentify_file
 from medgan.io.dicom.index import SeriesEntry
 from medgan.io.dicom.series import read_series
 from medgan.io.dicom.write import Identity, write_series
-from medgan.io.studies import Source, likely_modality
-from medgan.volumes import Volume
+from medgan.io.files import shown
+from medgan.io.studies import Source
+from medgan.volumes import Modality, Volume
 
 Format = Literal["nifti", "dicom", "mha", "nrrd"]
 
@@ -52,12 +54,15 @@ class Options:
         irregular: "resample" repairs the geometry of DICOM series where that is possible.
         deidentify: DICOM goes to DICOM, without what identifies the patient.
         key: secret that pseudonyms and new UIDs are derived with.
+        modality: of the files that are not DICOM and no masks; None: as the ``.json`` beside each
+            says, else by its values.
     """
 
     to: Format
     irregular: Literal["error", "resample"] = "error"
     deidentify: bool = False
     key: bytes | None = None
+    modality: Literal["CT", "MR"] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,21 +135,25 @@ def is_repairable(entry: SeriesEntry, options: Options) -> bool:
 def refused(error: MedganError, root: Path) -> Outcome:
     """The outcome that an error stands for; files in it are named relative to a folder."""
     message = str(error).replace(f"{root}/", "")
-    return Outcome("refused", error_type=type(error).__name__, error=message)
+    return Outcome("refused", error_type=type(error).__name__, error=shown(message))
 
 
 def _convert(job: Job) -> Outcome:
     entry = job.source.entry
     series = read_series(entry, irregular=job.options.irregular) if entry else None
     volume = series.volume if series else read_volume(job.source.paths[0])
+    modality: Modality | None = volume.modality
+    if series is None:
+        modality = known_modality(volume, job.source, job.options.modality)
+        volume = replace(volume, modality=modality or volume.modality)
     repairs = series.repairs if series else ()
     if job.options.to == "dicom":
-        _require_scan(volume)
+        require_scan(modality, volume)
         created = datetime.fromisoformat(job.created)
         write_series(volume, job.result, created=created, seed=job.seed)
     else:
         write_volume(volume, job.result)
-        write_json(job.folder / SIDECAR, sidecar(volume, series))
+        write_json(job.folder / SIDECAR, sidecar(volume, modality, series))
     return Outcome("repaired" if repairs else "converted", repairs, _warnings(volume))
 
 
@@ -174,14 +183,6 @@ def _identity_of(header: Dataset) -> Identity:
     """The patient and the study that a header names."""
     values = {name: str(header.get(word) or "") or None for name, word in _IDENTITY.items()}
     return Identity(**values, series_number=int(header.get("SeriesNumber") or 1))
-
-
-def _require_scan(volume: Volume) -> None:
-    if likely_modality(volume) == "LABEL":
-        raise DataError(
-            "looks like a mask or a label map, which is no CT or MR image",
-            remedy="Convert it to nifti, mha or nrrd",
-        )
 
 
 def _warnings(volume: Volume) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from medgan.errors import FileError
-from medgan.io.files import output_errors, writing
+from medgan.io.files import output_errors, shown, writing
 
 MANIFEST = "manifest.csv"
 """Name of the manifest in the folder of results."""
@@ -98,6 +98,8 @@ def read_manifest(folder: Path) -> dict[Key, Record]:
 def write_manifest(folder: Path, records: Iterable[Record], staging: Path) -> None:
     """Write the manifest, atomically.
 
+    A source that was left aside is no row where another one tells of a result made from it.
+
     Args:
         folder: where it belongs.
         records: in the order of the rows.
@@ -106,13 +108,16 @@ def write_manifest(folder: Path, records: Iterable[Record], staging: Path) -> No
     Raises:
         OutputError: the file cannot be written.
     """
+    records = list(records)
+    named = {(record.source, record.part) for record in records if record.output}
+    rows = [r for r in records if r.output or (r.source, r.part) not in named]
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(Record)], lineterminator="\n")
     table.writeheader()
-    table.writerows(asdict(record) for record in records)
+    table.writerows(asdict(row) for row in rows)
     unfinished = staging / MANIFEST
     with writing(unfinished) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+        temporary.write_text(shown(text.getvalue()), encoding="utf-8", newline="\n")
     with output_errors(folder / MANIFEST):
         unfinished.replace(folder / MANIFEST)
 

@@ -31,6 +31,9 @@ IDENTIFYING = {
 }
 """Fields that can identify a patient, and the DICOM attribute each one holds."""
 
+FROM_PATHS = ("folder", "name")
+"""Fields that repeat names of folders and files, which are often called after the patient."""
+
 DICOM_TEMPLATE = "{study}/{series}_{modality}{part}"
 """Where a DICOM series goes by default: nothing in it identifies the patient."""
 

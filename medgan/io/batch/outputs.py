@@ -1,11 +1,12 @@
 """Where the results of a batch go: one place for each source, inside the target, none twice."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pydicom import Dataset, dcmread
 
-from medgan.errors import ConfigError
+from medgan.errors import ConfigError, MedganError, OutputError
 from medgan.io import split_suffix
 from medgan.io.batch.job import ENDINGS, Options
 from medgan.io.batch.naming import (
@@ -32,40 +33,51 @@ def output_name(source: Source, root: Path, template: str | None, options: Optio
         template: one that ``check_template`` accepts; None takes the default for the source.
         options: their format gives the ending, their key the pseudonyms.
     """
-    template = template or (DICOM_TEMPLATE if source.entry else FILE_TEMPLATE)
+    hidden = source.entry or options.deidentify
+    template = template or (DICOM_TEMPLATE if hidden else FILE_TEMPLATE)
     values = _values(source, root, options.key) | _header_values(source, fields_of(template))
     return f"{fill(template, values)}{ENDINGS[options.to]}"
 
 
-def require_apart(outputs: Mapping[Source, str], tree: Tree, target: Path) -> None:
-    """Refuse results that would replace each other or a source, or lie within each other.
+def collisions(
+    outputs: Mapping[Source, str], tree: Tree, target: Path
+) -> dict[Source, MedganError]:
+    """Find the results that would replace each other, or lie within each other.
+
+    Returns:
+        Every source concerned, and why it cannot be converted.
 
     Raises:
-        ConfigError: two sources share a result, one lies within another, or it is a source.
+        ConfigError: a result would replace a source.
         OutputError: a result would leave the target.
     """
     sources = {path.resolve() for source in tree.sources for path in source.paths}
-    makers: dict[Path, Source] = {}
+    makers: dict[Path, list[Source]] = defaultdict(list)
     for source, output in outputs.items():
         path = confined(target, PurePosixPath(output)).resolve()
         if path in sources:
             raise ConfigError("the result would replace a source", where=output)
-        first = makers.setdefault(path, source)
-        if first is not source:
-            raise ConfigError(
-                "two sources would become the same result",
-                where=output,
-                measured=f"{first.name} and {source.name}",
-                remedy="Tell them apart with --name, e.g. with {folder}/{name}{part}",
-            )
-    for path, source in makers.items():
+        makers[path].append(source)
+    found: dict[Source, MedganError] = {}
+    for path, same in makers.items():
+        if len(same) > 1:
+            what = "two sources would become the same result"
+            found |= dict.fromkeys(same, _collision(what, outputs[same[0]], same))
         outer = next((parent for parent in path.parents if parent in makers), None)
         if outer:
-            raise ConfigError(
-                "one result would lie within another",
-                measured=f"{makers[outer].name} and {source.name}",
-                remedy="Tell them apart with --name",
-            )
+            both = [*makers[outer], *same]
+            what = "one result would lie within another"
+            found |= dict.fromkeys(both, _collision(what, outputs[both[0]], both))
+    return found
+
+
+def _collision(what: str, output: str, sources: Sequence[Source]) -> MedganError:
+    return OutputError(
+        what,
+        where=output,
+        measured=" and ".join(source.name for source in sources[:2]),
+        remedy="Tell them apart with --name, e.g. with {study}/{series}{part}",
+    )
 
 
 def _values(source: Source, root: Path, key: bytes | None) -> dict[str, str]:

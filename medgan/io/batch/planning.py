@@ -10,8 +10,8 @@ from medgan.io import split_suffix
 from medgan.io.batch.conversion import Conversion, Task
 from medgan.io.batch.job import ENDINGS, Options, Outcome, is_repairable, refused
 from medgan.io.batch.manifest import Record, now, read_manifest
-from medgan.io.batch.naming import IDENTIFYING, check_template, fields_of
-from medgan.io.batch.outputs import output_name, require_apart
+from medgan.io.batch.naming import FROM_PATHS, IDENTIFYING, check_template, fields_of
+from medgan.io.batch.outputs import collisions, output_name
 from medgan.io.batch.standing import Standing, fingerprint
 from medgan.io.dicom import choose
 from medgan.io.studies import Source, Tree, find_sources
@@ -46,10 +46,11 @@ def plan(request: Request) -> Conversion:
 
     Raises:
         FileError: nothing there, no file that could hold an image, or a foreign manifest.
-        ConfigError: the name template is wrong, two sources would become one result, or a result
-            would replace a source.
+        ConfigError: the options or the name template are wrong, or a result would replace a
+            source.
         OutputError: a result would leave the target.
     """
+    _check_options(request.options)
     target, single = _target(request)
     template = _checked_template(request)
     inside = target.resolve().is_relative_to(request.source.resolve())
@@ -71,11 +72,15 @@ def plan(request: Request) -> Conversion:
         chosen = _whole_series(chosen, request.options)
     options, root = request.options, tree.root
     outputs = {source: single or output_name(source, root, template, options) for source in chosen}
-    require_apart(outputs, tree, target)
+    clashes = collisions(outputs, tree, target)
     there = Standing(target, read_manifest(target))
     moment = now()
     tasks = [Task(record) for record in unchosen]
     for source, output in outputs.items():
+        if source in clashes:
+            outcome = refused(clashes[source], root)
+            tasks.append(Task(_left(source.name, source.part, outcome)))
+            continue
         mark = fingerprint(source, root, options)
         record = Record(source.name, source.part, "pending", output, moment, mark)
         tasks.append(_task(request, source, record, there))
@@ -83,6 +88,16 @@ def plan(request: Request) -> Conversion:
     ours = {task.record.key for task in tasks}
     rest = tuple(record for key, record in there.records.items() if key not in ours)
     return Conversion(target, root, options, tuple(tasks), rest, request.jobs)
+
+
+def _check_options(options: Options) -> None:
+    if options.deidentify and options.to != "dicom":
+        raise ConfigError(
+            "is for DICOM results only",
+            where="--deidentify",
+            measured=f"--to {options.to}",
+            remedy="Leave it out: the other formats hold no identity anyway",
+        )
 
 
 def _target(request: Request) -> tuple[Path, str]:
@@ -107,12 +122,13 @@ def _checked_template(request: Request) -> str | None:
     if request.template is None:
         return None
     check_template(request.template)
-    identifying = fields_of(request.template) & IDENTIFYING.keys()
+    identifying = fields_of(request.template) & {*IDENTIFYING, *FROM_PATHS}
     if identifying and request.options.deidentify:
         raise ConfigError(
             "names that identify and --deidentify contradict each other",
             where="--name",
-            measured=", ".join(sorted(identifying)),
+            measured=", ".join(f"{{{field}}}" for field in sorted(identifying)),
+            remedy="Leave --name out, or build it from {study} {series} {modality} {part} {number}",
         )
     return request.template
 
@@ -123,11 +139,17 @@ def _choose(tree: Tree, rule: str | None) -> tuple[list[Source], list[Record]]:
         _left(leftover.name, "", Outcome("skipped", error=leftover.reason))
         for leftover in tree.leftovers
     ]
+    unread = [s for s in tree.sources if s.entry and s.entry.problem and not s.entry.series_uid]
+    for source in unread:
+        # Too damaged to say which series it belongs to: neither a rule nor a copy is possible.
+        assert source.entry and source.entry.problem
+        rest.append(_left(source.name, source.part, refused(source.entry.problem, tree.root)))
+    known = [source for source in tree.sources if source not in unread]
     if rule is None:
-        return list(tree.sources), rest
-    chosen = [source for source in tree.sources if source.entry is None]
+        return known, rest
+    chosen = [source for source in known if source.entry is None]
     studies: dict[str, list[Source]] = defaultdict(list)
-    for source in tree.sources:
+    for source in known:
         if source.entry:
             studies[source.entry.study_uid].append(source)
     for sources in studies.values():

@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from medgan.io.dicom.series import DicomSeries, Plane
-from medgan.volumes import Volume
+from medgan.volumes import Modality, Volume
 from medgan.volumes.geometry import axis_codes
 
 _CODE = re.compile(r"[\w .,:;+*/()#^-]{1,64}", re.ASCII)
@@ -69,11 +69,14 @@ _NUMBERS = (
 )
 
 
-def sidecar(volume: Volume, series: DicomSeries | None = None) -> dict[str, Any]:
+def sidecar(
+    volume: Volume, modality: Modality | None, series: DicomSeries | None = None
+) -> dict[str, Any]:
     """What is known about how an image was acquired, without anything that could identify.
 
     Args:
         volume: the image.
+        modality: None where it is not known: a guess would be taken for knowledge by its readers.
         series: the headers it came from, where it was DICOM.
 
     Returns:
@@ -82,7 +85,7 @@ def sidecar(volume: Volume, series: DicomSeries | None = None) -> dict[str, Any]
         list of its smallest and largest value.
     """
     found: dict[str, Any] = {
-        "Modality": volume.modality,
+        "Modality": modality,
         "Orientation": axis_codes(volume.affine),
         "Synthetic": volume.synthetic,
         "Repairs": list(series.repairs) if series else [],

@@ -1,7 +1,7 @@
 """Choosing one series of a study."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from medgan.errors import ConfigError
 from medgan.io.dicom.errors import AmbiguousSeries, NoSeries
@@ -20,6 +20,7 @@ class SeriesRule:
         description: text that SeriesDescription contains, whatever its case.
         part: text that the entry's part contains, such as "echo 2".
         min_slices: fewest planes.
+        synthetic: "yes" for series that a model made, "no" for others.
     """
 
     modality: str = ""
@@ -27,13 +28,15 @@ class SeriesRule:
     description: str = ""
     part: str = ""
     min_slices: int = 1
+    synthetic: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "SeriesRule":
         """Read a rule such as ``modality=MR,contrast=T1,description~mprage,min_slices=20``.
 
         Raises:
-            ConfigError: an unknown key, a condition without a value, or no number of slices.
+            ConfigError: an unknown key, a condition without a value, no number of slices, or
+                neither yes nor no.
         """
         known = [item.name for item in fields(cls)]
         values: dict[str, str | int] = {}
@@ -44,13 +47,15 @@ class SeriesRule:
                 raise ConfigError(
                     "a condition of the rule for series is not understood",
                     measured=condition,
-                    limit="modality=, contrast=, description~, part~, min_slices=",
+                    limit="modality=, contrast=, description~, part~, min_slices=, synthetic=",
                 )
             values[key] = value
         try:
             minimum = int(values.pop("min_slices", 1))
         except ValueError as error:
             raise ConfigError("min_slices is no whole number", measured=text) from error
+        if values.get("synthetic", "no") not in ("yes", "no"):
+            raise ConfigError("synthetic is yes or no", measured=text)
         return cls(**values, min_slices=minimum)  # type: ignore[arg-type]
 
     def fits(self, entry: SeriesEntry) -> bool:
@@ -61,10 +66,16 @@ class SeriesRule:
             and self.description.lower() in entry.description.lower()
             and self.part.lower() in entry.part.lower()
             and entry.shape[2] >= self.min_slices
+            and self.synthetic in ("", "yes" if entry.synthetic else "no")
         )
 
 
-def choose(entries: Sequence[SeriesEntry], rule: str | SeriesRule | None = None) -> SeriesEntry:
+def choose(
+    entries: Sequence[SeriesEntry],
+    rule: str | SeriesRule | None = None,
+    *,
+    where: object = None,
+) -> SeriesEntry:
     """The one series that fits a rule.
 
     Localizers are left out unless the rule names their part or there is nothing else. An entry with
@@ -74,6 +85,7 @@ def choose(entries: Sequence[SeriesEntry], rule: str | SeriesRule | None = None)
     Args:
         entries: of one study, from ``index_folder``.
         rule: as ``SeriesRule.parse`` reads it; None where there is one series only.
+        where: name of the study for errors.
 
     Raises:
         NoSeries: none fits; the message lists what there is.
@@ -86,14 +98,11 @@ def choose(entries: Sequence[SeriesEntry], rule: str | SeriesRule | None = None)
     if not wanted.part:
         fitting = [e for e in fitting if not e.part.startswith("localizer")] or fitting
     if not fitting:
-        raise NoSeries(
-            "no series fits the rule" if entries else "there is no CT or MR series",
-            measured=_listed(entries) if entries else None,
-            remedy="Loosen the rule" if entries else "Name a folder that holds one",
-        )
+        raise _none_fits(entries, wanted, where)
     if len(fitting) > 1:
         raise AmbiguousSeries(
             f"{len(fitting)} series fit",
+            where=where,
             measured=_listed(fitting),
             limit=1,
             remedy="Name one by a rule such as modality=MR,contrast=T1,min_slices=20",
@@ -101,6 +110,24 @@ def choose(entries: Sequence[SeriesEntry], rule: str | SeriesRule | None = None)
     chosen = fitting[0]
     _require_whole(chosen, entries)
     return chosen
+
+
+def _none_fits(entries: Sequence[SeriesEntry], wanted: SeriesRule, where: object) -> NoSeries:
+    if not entries:
+        return NoSeries(
+            "there is no CT or MR series", where=where, remedy="Name a folder that holds one"
+        )
+    made = [e for e in entries if e.modality and replace(wanted, synthetic="yes").fits(e)]
+    if wanted.synthetic == "no" and made:
+        return NoSeries(
+            "every series that fits is synthetic",
+            where=where,
+            measured=_listed(made),
+            remedy="If that is what you want, ask for it by the rule synthetic=yes",
+        )
+    return NoSeries(
+        "no series fits the rule", where=where, measured=_listed(entries), remedy="Loosen the rule"
+    )
 
 
 def _require_whole(chosen: SeriesEntry, entries: Sequence[SeriesEntry]) -> None:
@@ -119,7 +146,8 @@ def _listed(entries: Sequence[SeriesEntry]) -> str:
 
 
 def _line(entry: SeriesEntry) -> str:
-    words = [entry.modality, entry.contrast, entry.part, f"{entry.shape[2]} slices"]
+    origin = "synthetic" if entry.synthetic else ""
+    words = [origin, entry.modality, entry.contrast, entry.part, f"{entry.shape[2]} slices"]
     if entry.problem is not None:
         words.append(f"with a problem ({type(entry.problem).__name__})")
     first = entry.paths[0]

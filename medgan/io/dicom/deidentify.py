@@ -12,6 +12,7 @@ from medgan import __version__
 from medgan.errors import ConfigError
 from medgan.io.dicom.codes import code_item
 from medgan.io.dicom.errors import BurnedInAnnotation, DamagedFile, SecondaryCapture
+from medgan.io.dicom.frames import capture_problem
 from medgan.io.dicom.image_modules import (
     MANUFACTURER,
     RESEARCH_ONLY,
@@ -25,9 +26,6 @@ from medgan.io.files import writing
 
 SHORTEST_KEY = 16
 """Bytes; a shorter key can be found by trying."""
-
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-"""Secondary Capture Image Storage and, below it, its multi-frame kinds (PS3.4 B.5)."""
 
 
 def deidentify(header: Dataset, key: bytes, *, retain_characteristics: bool = False) -> Dataset:
@@ -48,7 +46,7 @@ def deidentify(header: Dataset, key: bytes, *, retain_characteristics: bool = Fa
 
     Raises:
         BurnedInAnnotation: text is part of the pixels.
-        SecondaryCapture: a picture of a screen, which may show anything.
+        SecondaryCapture: a picture of a screen, a film or a page, which may show anything.
         ConfigError: the key is too short.
 
     Source:
@@ -88,7 +86,7 @@ def deidentify_file(
     Raises:
         DamagedFile: not to be read as DICOM.
         BurnedInAnnotation: text is part of the pixels.
-        SecondaryCapture: a picture of a screen.
+        SecondaryCapture: a picture of a screen, a film or a page.
         OutputError: the file cannot be written.
     """
     where = source.relative_to(root) if root else source.name
@@ -114,11 +112,10 @@ def _require_long_key(key: bytes) -> None:
 
 
 def _require_clean_pixels(header: Dataset) -> None:
-    remedy = "Leave it out, or remove the text from the pixels first"
-    if str(header.get("BurnedInAnnotation", "")).strip() == "YES":
-        raise BurnedInAnnotation("text is part of the pixels and may identify", remedy=remedy)
-    if str(header.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
-        raise SecondaryCapture("a picture of a screen may show what identifies", remedy=remedy)
+    problem = capture_problem(header)
+    if problem is not None:
+        remedy = "It may show who the patient is: leave it out, or remove the text first"
+        raise type(problem)(problem.what, remedy=remedy)
 
 
 def _pseudonyms(header: Dataset, key: bytes) -> dict[str, str]:

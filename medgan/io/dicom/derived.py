@@ -30,6 +30,7 @@ from medgan.io.dicom.image_modules import (
 )
 from medgan.io.dicom.instances import write_instances
 from medgan.io.dicom.series import DicomSeries, Plane
+from medgan.io.dicom.snomed import recode
 from medgan.io.dicom.stack import Stack, as_ds, require_at, stack_of
 from medgan.io.dicom.stored_pixels import ct_pixels, mr_pixels
 from medgan.io.dicom.uids import derived_uid
@@ -43,7 +44,7 @@ KEPT = (
     "SpecificCharacterSet", "TimezoneOffsetFromUTC",
     # Patient and patient study, PS3.3 C.7.1.1 and C.7.2.2.
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
-    "TypeOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex", "OtherPatientIDs",
+    "TypeOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex",
     "OtherPatientIDsSequence", "OtherPatientNames", "EthnicGroup", "PatientComments",
     "PatientSpeciesDescription", "PatientSpeciesCodeSequence", "PatientBreedDescription",
     "PatientBreedCodeSequence", "BreedRegistrationSequence", "ResponsiblePerson",
@@ -65,6 +66,9 @@ KEPT = (
     "AcquisitionDate", "AcquisitionTime",
 )  # fmt: skip
 """Attributes of the source that a series derived from it shares."""
+
+OPTIONAL_CODES = ("ProcedureCodeSequence", "AnatomicRegionSequence")
+"""Left out where a code in them is retired and has no successor: both are of type 3."""
 
 LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 """What is derived from a lossy image stays lossy (PS3.3 C.7.6.1.1.5)."""
@@ -198,8 +202,9 @@ def description(
         derivation: how it was made.
         frame: the frame of reference that is written.
     """
+    origin = "synthetic " if source.volume.synthetic else ""
     parts = [
-        f"{made} made from {source.volume.modality} by medgan {__version__}",
+        f"{made} made from {origin}{source.volume.modality} by medgan {__version__}",
         f"model {derivation.model_name} {derivation.model_version}",
         f"weights SHA-256 {derivation.weights_sha256}",
         derivation.description,
@@ -217,7 +222,10 @@ def series_number(original: Dataset) -> int:
 
 
 def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy those attributes that the source has, as they are, but no number that is none."""
+    """Copy those attributes that the source has, but no number that is none.
+
+    Concepts coded by the retired edition of SNOMED are coded by the current one.
+    """
     for keyword in keywords:
         if keyword not in source:
             continue
@@ -225,6 +233,9 @@ def copy_elements(source: Dataset, target: Dataset, keywords: Iterable[str]) -> 
             element = copy.deepcopy(source[keyword])
             if element.VR in ("AS", "DS", "IS"):
                 validate_value(element.VR, str(element.value), RAISE)
+            if element.VR == "SQ" and not recode(element) and keyword in OPTIONAL_CODES:
+                log.warning("%s of the source has a retired code and is left out", keyword)
+                continue
         except (NotImplementedError, TypeError, ValueError):
             log.warning("%s of the source is not valid and is left out", keyword)
         else:

@@ -37,10 +37,19 @@ Source: DICOM PS3.4 B.5.
 
 _CAPTURES = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SECONDARY CAPTURE"}
 
+_CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
+"""Secondary Capture Image Storage and, below it, its multi-frame kinds (PS3.4 B.5)."""
+
 _DIGITISED = {"DV", "DF", "SD", "SI", "DRW"}
 """Conversion types of video, film, paper, scans and drawings: pictures of images.
 
 Source: DICOM PS3.3 C.8.6.1.
+"""
+
+_SYNTHESIZING_EQUIPMENT = "109100"
+"""Purpose of a contributing equipment that makes images with no scanner.
+
+Source: DICOM PS3.16 CID 7005.
 """
 
 _COMPONENTS = {
@@ -72,6 +81,7 @@ class Frame:
         description: SeriesDescription.
         contrast: see ``contrast.contrast_of``.
         tilt: GantryDetectorTilt in degrees, as the scanner says.
+        synthetic: whether a model made it, by its header.
         problem: why it cannot be read, as far as its own header tells.
     """
 
@@ -93,6 +103,7 @@ class Frame:
     description: str
     contrast: str
     tilt: float | None
+    synthetic: bool
     problem: MedganError | None
 
 
@@ -140,6 +151,7 @@ def _frame(
         description=str(header.get("SeriesDescription") or ""),
         contrast=contrast_of(part, modality),
         tilt=part.number_of("GantryDetectorTilt"),
+        synthetic=is_synthetic(header),
         problem=problem,
     )
 
@@ -178,10 +190,24 @@ def _file_problem(header: Dataset, modality: str, where: object) -> MedganError 
             measured=said if said.isalpha() and len(said) <= 16 else "something else",
             limit=modality,
         )
-    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
+    return capture_problem(header, where)
+
+
+def capture_problem(
+    header: Dataset, where: object = None
+) -> BurnedInAnnotation | SecondaryCapture | None:
+    """Why the pixels are no plain image of the patient, but may show a text or a screen.
+
+    Args:
+        header: of the file.
+        where: its name for errors.
+    """
+    if "YES" in header_texts(header, "BurnedInAnnotation"):
         return BurnedInAnnotation(
             f"has text in its pixels: {tag('BurnedInAnnotation')} is YES", where=where
         )
+    if str(header.get("SOPClassUID") or "").startswith(_CAPTURE_CLASSES):
+        return SecondaryCapture(f"is a picture of a screen, by {tag('SOPClassUID')}", where=where)
     digitised = _DIGITISED & set(header_texts(header, "ConversionType"))
     if digitised or _CAPTURES & set(header_texts(header, "ImageType")):
         return SecondaryCapture(
@@ -189,6 +215,21 @@ def _file_problem(header: Dataset, modality: str, where: object) -> MedganError 
             where=where,
         )
     return None
+
+
+def is_synthetic(header: Dataset) -> bool:
+    """Whether a file says that a model, not a scanner, made its values.
+
+    By SyntheticData (0008,001C), or a contributing equipment whose purpose is synthesis, which
+    remains where software older than that attribute removed it.
+    """
+    if str(header.get("SyntheticData") or "").upper() == "YES":
+        return True
+    return any(
+        purpose.get("CodeValue") == _SYNTHESIZING_EQUIPMENT
+        for equipment in header.get("ContributingEquipmentSequence") or ()
+        for purpose in equipment.get("PurposeOfReferenceCodeSequence") or ()
+    )
 
 
 def _frame_count_problem(

@@ -21,6 +21,7 @@ from medgan.io.dicom.parsing import (
     quiet_parsing,
     read_header,
 )
+from medgan.io.files import files_below
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class SeriesEntry:
         description: SeriesDescription; it may identify the patient and is never logged.
         contrast: "T1", "T2", "PD", "FLAIR", "contrast" (agent in CT) or "", from the headers.
         problem: why ``read_series`` would refuse it, as far as headers tell.
+        synthetic: whether the headers say that a model made it.
         frames: its images, in the order of the planes where that is known.
         root: the folder searched; errors name files relative to it.
     """
@@ -53,6 +55,7 @@ class SeriesEntry:
     description: str
     contrast: str
     problem: MedganError | None
+    synthetic: bool = False
     frames: tuple[Frame, ...] = field(default=(), repr=False)
     root: Path = field(default=Path(), repr=False)
 
@@ -84,8 +87,8 @@ def index_folder(path: Path) -> Index:
         path: a folder, or one file.
 
     Returns:
-        Entries ordered by study, series and part, those with a problem among them; and the files
-        that are no CT or MR images.
+        Entries ordered by study, series and part, those with a problem among them, and folders that
+        cannot be read; and the files that are no CT or MR images.
 
     Raises:
         FileError: no such file or folder.
@@ -94,9 +97,11 @@ def index_folder(path: Path) -> Index:
     if not path.exists():
         raise FileError("no such file or folder", where=path)
     root = path if path.is_dir() else path.parent
-    files = _files(path) if path.is_dir() else [path]
+    files, faults = files_below(path) if path.is_dir() else ([path], [])
     with quiet_parsing():
-        return _index(files, root)
+        index = _index(files, root)
+    unread = tuple(_unreadable(fault, root) for fault in faults)
+    return replace(index, entries=unread + index.entries)
 
 
 def _index(files: Sequence[Path], root: Path) -> Index:
@@ -115,11 +120,6 @@ def _index(files: Sequence[Path], root: Path) -> Index:
         entries += [_entry(part, root) for part in split(frames)]
     entries.sort(key=lambda entry: (entry.study_uid, entry.series_uid, entry.part, entry.paths))
     return Index(tuple(entries), tuple(skipped), root)
-
-
-def _files(folder: Path) -> list[Path]:
-    """Every file below a folder, and links, which are listed but not followed."""
-    return sorted(file for file in folder.rglob("*") if file.is_symlink() or file.is_file())
 
 
 def _look(path: Path, root: Path) -> list[Frame] | Skipped | MedganError:
@@ -181,7 +181,18 @@ def _kind_name(kind: str) -> str:
 
 
 def _damaged(path: Path, root: Path, problem: MedganError) -> SeriesEntry:
-    return SeriesEntry("", "", "", "", (path,), (0, 0, 0), None, "", "", problem, (), root)
+    return SeriesEntry("", "", "", "", (path,), (0, 0, 0), None, "", "", problem, root=root)
+
+
+def _unreadable(fault: OSError, root: Path) -> SeriesEntry:
+    path = Path(fault.filename)
+    problem = FileError(
+        "cannot be read",
+        where=path.relative_to(root),
+        measured=fault.strerror,
+        remedy="Check its permissions: what it holds is not known",
+    )
+    return _damaged(path, root, problem)
 
 
 def _entry(part: Part, root: Path) -> SeriesEntry:
@@ -209,6 +220,7 @@ def _entry(part: Part, root: Path) -> SeriesEntry:
         description=first.description,
         contrast=first.contrast,
         problem=problem,
+        synthetic=any(frame.synthetic for frame in frames),
         frames=frames,
         root=root,
     )

@@ -36,14 +36,15 @@ PREFIX_AT, PREFIX = 128, b"DICM"
 
 INDEX_TAGS = [
     "AcquisitionNumber", "AcquisitionTime", "BitsAllocated", "BitsStored", "BurnedInAnnotation",
-    "Columns", "ComplexImageComponent", "ContrastBolusAgent", "ConversionType", "DiffusionBValue",
-    "DiffusionGradientOrientation", "EchoNumbers", "EchoTime", "FrameOfReferenceUID",
-    "GantryDetectorTilt", "HighBit", "ImageOrientationPatient", "ImagePositionPatient",
+    "Columns", "ComplexImageComponent", "ContrastBolusAgent", "ContributingEquipmentSequence",
+    "ConversionType", "DiffusionBValue", "DiffusionGradientOrientation", "EchoNumbers", "EchoTime",
+    "FrameOfReferenceUID", "GantryDetectorTilt", "HighBit", "ImageOrientationPatient",
+    "ImagePositionPatient",
     "ImageType", "InversionTime", "Modality", "NumberOfFrames", "PerFrameFunctionalGroupsSequence",
     "PixelRepresentation", "PixelSpacing", "RepetitionTime", "RescaleIntercept", "RescaleSlope",
     "RescaleType", "Rows", "SOPClassUID", "SOPInstanceUID", "SamplesPerPixel", "ScanningSequence",
     "SeriesDescription", "SeriesInstanceUID", "SharedFunctionalGroupsSequence", "SliceThickness",
-    "StudyInstanceUID", "TemporalPositionIdentifier", "TriggerTime",
+    "StudyInstanceUID", "SyntheticData", "TemporalPositionIdentifier", "TriggerTime",
 ]  # fmt: skip
 """What the index looks at; all else is passed over unread."""
 

@@ -13,6 +13,7 @@ from medgan.io.dicom.lattice import (
     tilt_degrees,
     tolerance_mm,
 )
+from medgan.io.dicom.rescale import PADDING
 from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid, apply_affine
 from medgan.volumes.resampling import resample
@@ -138,7 +139,7 @@ def _between(volume: Volume, at: NDArray[np.float64]) -> NDArray[np.float32]:
 def straighten(planes: Planes) -> Planes:
     """Resample a sheared stack onto a grid of right angles, with the same rows and columns.
 
-    The grid covers all of the stack; what lies outside is background.
+    The grid covers all of the stack; what lies outside is padding: -1024 HU in CT, 0 in MR.
     """
     lattice = planes.lattice
     angle = tilt_degrees(lattice)
@@ -158,6 +159,11 @@ def straighten(planes: Planes) -> Planes:
     low[2], high[2] = 0, count - 1
     affine[:3, 3] = apply_affine(affine, low)
     x, y, _ = (int(size) for size in high - low + 1)
-    straight = resample(sheared, Grid((x, y, count), affine), antialias=False)
+    grid = Grid((x, y, count), affine)
+    straight = resample(sheared, grid, antialias=False)
+    everywhere = Volume(np.ones(sheared.shape, np.uint8), sheared.affine, "LABEL")
+    outside = resample(everywhere, grid).array == 0
+    padding = PADDING["CT" if straight.modality == "CT" else "MR"]
+    straight = straight.with_array(np.where(outside, np.float32(padding), straight.array))
     words = f"tilt of {angle:.4g} degrees taken out by resampling, slices {step:.4g} mm apart"
     return Planes(straight, upright, planes.sources, (*planes.repairs, words))

@@ -17,7 +17,7 @@ from medgan.io.dicom.errors import (
     MissingSlices,
     VariableSpacing,
 )
-from medgan.io.dicom.frames import Frame
+from medgan.io.dicom.frames import Frame, is_synthetic
 from medgan.io.dicom.functional_groups import frame_headers
 from medgan.io.dicom.index import SeriesEntry, frame_name, series_name
 from medgan.io.dicom.lattice import Lattice, lattice_of, require_aligned
@@ -31,12 +31,6 @@ logger = logging.getLogger(__name__)
 
 REPAIRABLE = (DuplicateSlices, MissingSlices, VariableSpacing, GantryTilt)
 """What ``irregular="resample"`` may mend."""
-
-SYNTHESIZING_EQUIPMENT = "109100"
-"""Purpose of a contributing equipment that makes images with no scanner.
-
-Source: DICOM PS3.16 CID 7005.
-"""
 
 
 @dataclass(frozen=True)
@@ -127,21 +121,6 @@ def _read(entry: SeriesEntry, repair: bool) -> DicomSeries:
         logger.warning("%s: %d of %d images were compressed with losses", where, lossy, len(images))
     return DicomSeries(
         volume, tuple(images[index].plane for index in planes.sources), planes.repairs
-    )
-
-
-def is_synthetic(header: Dataset) -> bool:
-    """Whether a file says that a model, not a scanner, made its values.
-
-    By SyntheticData (0008,001C), or a contributing equipment whose purpose is synthesis, which
-    remains where software older than that attribute removed it.
-    """
-    if str(header.get("SyntheticData") or "").upper() == "YES":
-        return True
-    return any(
-        purpose.get("CodeValue") == SYNTHESIZING_EQUIPMENT
-        for equipment in header.get("ContributingEquipmentSequence") or ()
-        for purpose in equipment.get("PurposeOfReferenceCodeSequence") or ()
     )
 
 
