@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medgan.metrics.aggregates import aggregate, jsonable
+from medgan.metrics.aggregates import aggregate, counted, jsonable
 
 
 def test_summary_equals_pandas_describe():
@@ -45,6 +45,10 @@ def test_identical_images_keep_infinite_quartiles():
     assert (found["min"], found["50pc"], found["75pc"]) == (30.0, math.inf, math.inf)
     assert found["25pc"] == math.inf
     assert math.isnan(found["std"])
+
+
+def test_one_is_singular_and_everything_else_plural():
+    assert [counted(n, "case") for n in (0, 1, 2)] == ["0 cases", "1 case", "2 cases"]
 
 
 def test_documents_hold_only_valid_json_numbers():

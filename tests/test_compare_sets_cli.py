@@ -96,27 +96,27 @@ def test_brighter_pictures_are_farther_than_the_floor_by_the_closed_form(
 def test_the_features_are_those_of_the_pictures_and_identical_folders_are_noted(
     tmp_path: Path, network: Path, medgan_cli: Cli
 ) -> None:
-    """With 8 reals, halves of 4 and 4 fakes, each distance is that of 4 rows to 4 rows."""
-    real, fake = pictures(tmp_path / "real", 8, 1), pictures(tmp_path / "fake", 4, 2)
+    """With 24 reals, halves of 12 and 12 fakes, each distance is that of 12 rows to 12 rows."""
+    real, fake = pictures(tmp_path / "real", 24, 1), pictures(tmp_path / "fake", 12, 2)
     found = result(medgan_cli, real, fake, "--features", network)
     extractor = torchscript_extractor(network)
     rows, others = (
         extractor.extract([np.load(path) for path in sorted(folder.rglob("*.npy"))])
         for folder in (real, fake)
     )
-    # Two rows of each patient follow each other in the order of the files.
-    halves = [[2 * a, 2 * a + 1, 2 * b, 2 * b + 1] for a, b in combinations(range(4), 2)]
+    # Six rows of each patient follow each other in the order of the files.
+    halves = [[6 * who + row for who in pair for row in range(6)]
+              for pair in combinations(range(4), 2)]  # fmt: skip
     possible = [fid(rows[half], others) for half in halves]
     assert min(possible) <= found["fid"] <= max(possible)
-    assert "4 images are compared at a time and each has 9 features" in found["warnings"][0]
     same = result(medgan_cli, real, real, "--features", network)
-    assert any("4 patients are in both sets" in warning for warning in same["warnings"])
+    assert any("both sets show 4 patients" in warning for warning in same["warnings"])
 
 
 def test_a_run_repeats_and_another_seed_draws_otherwise(
     tmp_path: Path, network: Path, medgan_cli: Cli
 ) -> None:
-    real, fake = pictures(tmp_path / "real", 40, 1), pictures(tmp_path / "fake", 9, 2)
+    real, fake = pictures(tmp_path / "real", 40, 1), pictures(tmp_path / "fake", 12, 2)
     runs = [
         result(medgan_cli, real, fake, "--features", network, "--seed", seed) for seed in (1, 1, 2)
     ]
@@ -141,8 +141,8 @@ def test_three_planes_are_measured_each_and_averaged(
 def test_crops_around_masks_and_around_annotations_of_the_same_places_are_the_same(
     tmp_path: Path, network: Path, medgan_cli: Cli
 ) -> None:
-    """Eight scans with two findings each: sixteen crops against sixteen."""
-    real, fake = scans(tmp_path / "real", range(8)), scans(tmp_path / "fake", range(8, 16))
+    """Ten scans with two findings each: twenty crops against twelve."""
+    real, fake = scans(tmp_path / "real", range(10)), scans(tmp_path / "fake", range(10, 16))
     mask = np.zeros((16, 16, 12), np.uint8)
     mask[5, 5, 5] = mask[10, 10, 7] = 1
     rows = ["seriesuid,coordX,coordY,coordZ"]
@@ -163,7 +163,7 @@ def test_crops_around_masks_and_around_annotations_of_the_same_places_are_the_sa
         )
     )  # fmt: skip
     assert by_mask == by_row
-    assert (by_mask["n_real"], by_mask["n_fake"], by_mask["n_compared"]) == (16, 16, 8)
+    assert (by_mask["n_real"], by_mask["n_fake"], by_mask["n_compared"]) == (20, 12, 10)
     assert (by_mask["crop_mm"], by_mask["features"]["window"]) == (12, [-500, 500])
 
 
@@ -171,14 +171,15 @@ def test_the_table_names_the_features_in_every_row_and_shows_the_floor(
     tmp_path: Path, medgan_cli: Cli
 ) -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
-    real, fake = pictures(tmp_path / "real", 16, 1), pictures(tmp_path / "fake", 8, 2)
+    real, fake = pictures(tmp_path / "real", 20, 1), pictures(tmp_path / "fake", 12, 2)
     code, out, _ = medgan_cli("compare-sets", real, fake)
     assert code == 0
     for measure in ("FID", "KID", "precision", "recall"):
         assert f"{measure} (efficientnet-lite0)" in out
     assert "floor: real against real" in out
-    assert "8 images at a time of 16 real and 8 others" in out
-    assert "Note: 8 images are compared at a time and each has 1280 features" in out
+    shown = " ".join(out.split())
+    assert "10 images at a time of 20 real and 12 others; 4 patients in the real set" in shown
+    assert "Note: 10 images are compared at a time and each has 1280 features" in out
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,7 @@ def test_the_table_names_the_features_in_every_row_and_shows_the_floor(
     [
         (["--features", "resnet"], "unknown features"),
         (["--kid-subset", "500"], "subsets of 500, allowed 2 to"),
+        (["--kid-subset", "9"], "too few images in a KID subset (measured 9, allowed at least 10)"),
         (["--splits", "3"], "too few splits"),
         (["--region", "masked"], "masks or annotations belong to the region masked"),
         (["--crop-mm", "20"], "the size of crops belongs to the region masked"),
@@ -197,11 +199,50 @@ def test_the_table_names_the_features_in_every_row_and_shows_the_floor(
 def test_what_cannot_be_done_ends_with_one_message(
     tmp_path: Path, network: Path, medgan_cli: Cli, options: list[str], message: str
 ) -> None:
-    real, fake = pictures(tmp_path / "real", 12, 1), pictures(tmp_path / "fake", 8, 2)
+    real, fake = pictures(tmp_path / "real", 24, 1), pictures(tmp_path / "fake", 12, 2)
     code, out, err = medgan_cli("compare-sets", real, fake, "--features", network, *options)
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("n_real", "n_fake"), [(12, 30), (40, 9)])
+def test_too_few_images_are_refused_rather_than_given_a_number(
+    tmp_path: Path, network: Path, medgan_cli: Cli, n_real: int, n_fake: int
+) -> None:
+    real, fake = pictures(tmp_path / "real", n_real, 1), pictures(tmp_path / "fake", n_fake, 2)
+    code, out, err = medgan_cli("compare-sets", real, fake, "--features", network)
+    assert (code, out) == (2, "")
+    assert "too few images to compare sets" in err
+    assert "at least 10" in err
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path: Path, medgan_cli: Cli
+) -> None:
+    absent = tmp_path / "absent"
+    code, _, err = medgan_cli("compare-sets", absent, absent, "--json", absent / "q.json")
+    assert code == 2
+    assert "Create the folder first" in err
+
+
+def test_a_label_map_as_mask_is_refused_by_its_name(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = scans(tmp_path / "real", range(10)), scans(tmp_path / "fake", range(10, 20))
+    organs = np.zeros((16, 16, 12), np.uint8)
+    organs[5, 5, 5], organs[6, 5, 5] = 1, 2
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for name in range(20):
+        write_volume(Volume(organs, WORLD, "LABEL"), masks / f"{name}.nii.gz")
+    code, _, err = medgan_cli(
+        "compare-sets", real, fake, "--features", network, "--region", "masked",
+        "--real-masks", masks, "--fake-masks", masks,
+    )  # fmt: skip
+    assert code == 2
+    assert "0.nii.gz: a mask has one value besides 0" in err
+    assert "2 values besides 0" in err
 
 
 def test_ct_and_mr_in_one_comparison_are_refused(

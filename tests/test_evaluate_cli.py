@@ -143,6 +143,16 @@ def test_two_models_are_compared_in_table_json_and_report(models, capsys):
     assert compared["interval"]["high"] < 0
     assert document["aggregates"]["dice"]["mean"] == 1
     assert document["against"]["aggregates"]["mae"]["count"] == 7
+    definition = {
+        name: document[name] for name in ("protocol", "range", "unit", "mask_rule", "averaging")
+    }
+    for part in (document, document["against"]):
+        for section in (part["aggregates"], part["intervals"], document["comparison"]):
+            assert all(row | definition == row for name, row in section.items()
+                       if name in document["comparison"])  # fmt: skip
+    # No range and no mask has a part in the overlap of label maps.
+    assert document["aggregates"]["dice"]["range"] is None
+    assert document["aggregates"]["dice"]["mask_rule"] == "none: whole label maps"
     for text in (out, page.read_text()):
         assert "mae (lower is better)" in text
         assert "other model" in text
@@ -154,7 +164,7 @@ def test_too_few_cases_for_a_test_are_said_to_be(pair, capsys):
         capsys, "evaluate", pair["prediction"], pair["reference"], "--against", pair["reference"]
     )
     assert code == 0
-    assert "no interval and no test: fewer than 6 cases" in " ".join(out.split())
+    assert "where there is no interval: fewer than 6 cases" in " ".join(out.split())
 
 
 def test_a_label_map_as_mask_is_refused(models, pair, capsys, tmp_path):
@@ -165,8 +175,62 @@ def test_a_label_map_as_mask_is_refused(models, pair, capsys, tmp_path):
         capsys, "evaluate", pair["prediction"], pair["reference"], "--mask", str(path)
     )
     assert code == 2
+    assert "organs.nii.gz" in err
     assert "3 values besides 0" in err
     assert "--labels" in err
+
+
+def test_empty_masks_and_label_maps_are_named(pair, capsys, tmp_path):
+    path = tmp_path / "nothing.nii.gz"
+    empty = Volume(np.zeros((24, 24, 24), np.uint8), np.diag([4.0, 4.0, 4.0, 1.0]), "LABEL")
+    write_volume(empty, path)
+    for options in (("--mask", path), ("--labels", path, path)):
+        code, _, err = run(
+            capsys, "evaluate", pair["prediction"], pair["reference"], *map(str, options)
+        )
+        assert code == 2
+        assert "nothing.nii.gz" in err
+
+
+def scored(pair, capsys, **changed):
+    """The document and standard error for the pair with other values in some of its files."""
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    options = changed.pop("options", [])
+    for name, array in changed.items():
+        write_volume(Volume(array, affine, "CT"), pair[name])
+    code, out, err = run(
+        capsys, "evaluate", pair["prediction"], pair["reference"], *options, "--json", "-"
+    )
+    assert code == 0, err
+    return json.loads(out), err
+
+
+def test_values_that_are_no_ct_are_measured_with_a_warning(pair, capsys):
+    assert scored(pair, capsys)[0]["warnings"] == []
+    scaled = np.linspace(-1, 1, 24**3, dtype=np.float32).reshape(24, 24, 24)
+    document, err = scored(pair, capsys, prediction=scaled)
+    assert "the prediction spans 2 HU" in document["warnings"][0]
+    assert document["warnings"][0] in err
+    document, _ = scored(pair, capsys, prediction=np.full((24, 24, 24), 40, np.int16))
+    assert document["warnings"] == ["case 1: the prediction is constant (40)"]
+
+
+def test_ct_measured_as_mr_is_noted(pair, capsys):
+    document, err = scored(pair, capsys, options=["--protocol", "mr-normalised"])
+    assert sum("that is CT, measured as MR" in text for text in document["warnings"]) == 2
+    assert "that is CT, measured as MR" in err
+
+
+def test_a_tiny_mask_is_noted(pair, capsys, tmp_path):
+    mask = np.zeros((24, 24, 24), np.uint8)
+    mask[8:18, 8:18, 8:17] = 1
+    path = tmp_path / "mask.nii.gz"
+    for last_slice, warnings in ((0, ["case 1: the mask has 900 voxels, fewer than 1000"]),
+                                 (1, [])):  # fmt: skip
+        mask[8:18, 8:18, 17] = last_slice
+        write_volume(Volume(mask, np.diag([4.0, 4.0, 4.0, 1.0]), "LABEL"), path)
+        document, _ = scored(pair, capsys, options=["--mask", str(path)])
+        assert document["warnings"] == warnings
 
 
 def test_a_report_does_not_show_the_names_of_files(pair, capsys, tmp_path):

@@ -113,6 +113,13 @@ def test_user_errors_end_with_code_two_and_one_message(froc, files):
     assert "--bootstrap" in err
 
 
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_target_that_cannot_be_written_is_refused_before_anything_is_read(froc, files, option):
+    code, _, err = froc(files / "absent.csv", option, files / "no" / "q.out")
+    assert code == 2
+    assert "Create the folder first" in err
+
+
 def test_help_has_an_example_and_names_the_columns(medgan_cli):
     code, out, _ = medgan_cli("froc", "--help")
     assert code == 0

@@ -266,7 +266,7 @@ def test_crops_around_a_mask_are_centred_on_each_of_its_pieces(tmp_path: Path) -
     volume = ct((20, 20, 20), spacing=1.0)
     mask = np.zeros((20, 20, 20), np.uint8)
     mask[4:7, 5:8, 6:9] = 1
-    mask[14, 12, 10] = 2
+    mask[14, 12, 10] = 1
     write_volume(Volume(mask, volume.affine, "LABEL"), tmp_path / "scan.nii.gz")
     rule = RegionRule("masked", False, WINDOW, MaskCentres.of(tmp_path), 5.0)
     first, second = all_samples(volume, rule)

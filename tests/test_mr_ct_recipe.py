@@ -47,6 +47,8 @@ def test_a_finished_run_is_measured_as_by_hand(finished, tiny_scans):
     np.testing.assert_allclose(
         read_volume(run / "predictions" / "head.nii.gz").array, made.array, atol=1e-3
     )
+    attention = read_volume(run / "attention" / "head.nii.gz")
+    np.testing.assert_allclose(attention.array, case.attention.array, atol=1e-3)
     assert "floor: look-up table" in (run / "report.html").read_text()
 
 
@@ -103,4 +105,6 @@ def test_a_measured_run_can_be_reported_on(finished, medgan_cli, tmp_path):
     mr_ct.run(config, run)
     code, _, err = medgan_cli("report", run, "--out", tmp_path / "page.html")
     assert code == 0, err
-    assert "synthrad2023" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "synthrad2023" in page
+    assert 'id="viewer-opacity"' in page

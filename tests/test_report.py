@@ -14,7 +14,7 @@ from medgan.errors import DataError, FileError, GeometryError, OutputError
 from medgan.report.cases import case_sections
 from medgan.report.compare import comparison_tables, side_by_side
 from medgan.report.evaluation import case_table, summary_tables, worst_first
-from medgan.report.figures import Tile, display_slice, learning_curves, panel, volume_panel
+from medgan.report.figures import Tile, display_slice, panel, volume_panel
 from medgan.report.html import (
     DISCLAIMER,
     Figure,
@@ -26,7 +26,7 @@ from medgan.report.html import (
     sort_key,
     write_report,
 )
-from medgan.report.plots import distribution_plot
+from medgan.report.plots import distribution_plot, learning_curves
 from medgan.report.runs import read_run, read_runs, run_report
 from medgan.volumes.volume import Volume
 
@@ -161,7 +161,7 @@ def test_settings_are_shown_as_they_were_written(value, text):
 @pytest.mark.parametrize(
     ("value", "key"),
     [(None, ""), (float("nan"), ""), ("inf", "Infinity"), (61.23456, "61.23456"), (7, "7"),
-     ("61.23 ± 4.57", "61.23"), ("head_1", "head_1")],
+     ("head_1", "head_1")],
 )  # fmt: skip
 def test_cells_are_ordered_by_what_they_stand_for(value, key):
     assert sort_key(value) == key
@@ -214,9 +214,23 @@ def test_a_panel_of_other_grids_is_refused():
 
 def test_learning_curves_skip_what_is_no_number():
     records = [{"step": 1, "loss": 3.0, "note": "x"}, {"step": 2, "loss": float("nan"), "mae": 9}]
-    assert learning_curves(records).startswith(b"\x89PNG")
+    assert learning_curves({"a": records}).startswith(b"\x89PNG")
     with pytest.raises(DataError):
-        learning_curves([{"step": 1, "note": "x"}])
+        learning_curves({"a": [{"step": 1, "note": "x"}]})
+
+
+def test_runs_share_the_plots_of_what_they_logged(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("medgan.report.plots.png_bytes", lambda canvas: drawn.append(canvas) or b"")
+    records = [{"step": 1, "loss": 3.0, "mae": 9.0}, {"step": 2, "loss": 2.0}]
+    learning_curves({"one": records, "two": [{"step": 1, "loss": 30.0}]})
+    (canvas,) = drawn
+    lines = {place.get_title(): [line for line in place.lines if len(line.get_xdata())]
+             for place in canvas.axes if place.get_title()}  # fmt: skip
+    assert [list(line.get_ydata()) for line in lines["loss"]] == [[3.0, 2.0], [30.0]]
+    assert len(lines["mae"]) == 1
+    assert len({line.get_color() for line in lines["loss"]}) == 2
+    assert [text.get_text() for text in canvas.legends[0].get_texts()] == ["one", "two"]
 
 
 def evaluation(mae, mask_rule="given mask", floors=()):
@@ -231,29 +245,46 @@ def evaluation(mae, mask_rule="given mask", floors=()):
 
 def test_numbers_of_two_definitions_never_share_a_table():
     same = summary_tables({"a": evaluation(1.0), "b": evaluation(2.0)})
-    assert [[row[:2] for row in table.rows] for table in same] == [[["a", 1.0], ["b", 2.0]]]
+    (table,) = same
+    assert table.columns == ["measure", "a", "b"]
+    assert table.rows[:2] == [["cases (n)", 1, 1], ["mae [HU]", 1.0, 2.0]]
     apart = summary_tables({"a": evaluation(1.0), "b": evaluation(2.0, "body mask")})
     assert len(apart) == 2
     assert "mask: body mask" in apart[1].caption
 
 
-def test_means_of_several_cases_come_with_their_spread():
+def test_means_of_several_cases_come_with_their_spread_and_interval():
     document = evaluation(1.0)
-    document["cases"] = document["cases"] * 2
+    document["cases"] = document["cases"] * 7
     document["aggregates"] = {
-        "mae": {"mean": 61.23456, "std": 4.5678},
-        "ssim": {"mean": 0.912345, "std": 0.00004},
-        "psnr": {"mean": "inf", "std": None},
+        "mae": {"mean": 61.23456, "std": 4.5678, "count": 7},
+        "ssim": {"mean": 0.912345, "std": 0.00004, "count": 5},
+        "psnr": {"mean": "inf", "std": None, "count": 7},
+    }
+    found = {"confidence": 0.95, "method": "some method", "missing": None}
+    document["intervals"] = {
+        "mae": {"low": 57.0063, "high": 65.4628, **found},
+        "ssim": {"low": None, "high": None, **found, "missing": "fewer than 6 cases"},
     }
     (table,) = summary_tables({"result": document})
-    assert table.rows == [["result", "61.23 ± 4.57", "0.9123 ± 0.0000", "inf", 2]]
+    # PSNR before SSIM, as the protocol has it.
+    assert table.rows == [
+        ["cases (n)", 7],
+        ["mae [HU]", "61.23 ± 4.57\n[57.01, 65.46]"],
+        ["psnr [dB]", "inf"],
+        ["ssim", "0.9123 ± 0.0000\nn = 5"],
+    ]
     assert "standard deviation" in table.caption
+    assert "[95% confidence interval of the mean, some method]" in table.caption
+    del document["intervals"]["mae"]
+    (table,) = summary_tables({"result": document})
+    assert "no confidence intervals: fewer than 6 cases" in table.caption
 
 
-def test_floors_stand_below_what_must_beat_them():
+def test_floors_stand_beside_what_must_beat_them():
     (table,) = summary_tables({"result": evaluation(1.0, floors=("constant", "lookup_table"))})
-    assert [row[0] for row in table.rows] == [
-        "result", "floor: best constant", "floor: best intensity look-up table",
+    assert table.columns == [
+        "measure", "result", "floor: best constant", "floor: best intensity look-up table",
     ]  # fmt: skip
 
 
@@ -286,13 +317,23 @@ def test_every_case_is_drawn_and_infinity_is_not():
     assert section.figures[0].plot
 
 
+def test_the_spread_shows_the_other_model_beside_the_floors():
+    document = {**several(5.0, 9.0), "floors": {"constant": several(50.0, 90.0)}}
+    document["floors"]["constant"]["aggregates"]["mae"]["mean"] = 70.0
+    other = several(6.0, 7.0)
+    other["aggregates"]["mae"]["mean"] = 6.5
+    figure = case_sections(document, name="mine", others={"theirs": other})[0].figures[0]
+    for text in ("mine: mean", "theirs: mean mae [HU] 6.500", "best constant: mean mae [HU] 70.00"):
+        assert text in figure.alt
+
+
 def test_two_models_are_compared_case_by_case():
     first, second = several(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), several(2.0, 4.0, 4.0, 6.0, 6.0, 5.0)
     (table,) = comparison_tables({"one": first, "two": second})
     row = dict(zip(table.columns, table.rows[0], strict=True))
-    assert row[""] == "mae (lower is better)"
+    assert row["measure"] == "mae (lower is better)"
     assert row["mean difference"] == pytest.approx(-1.0)
-    assert (row["one better"], row["two better"], row["cases"]) == (5, 1, 6)
+    assert (row["one better"], row["two better"], row["cases (n)"]) == (5, 1, 6)
     (beside,) = side_by_side({"one": first, "two": second})
     assert beside.columns == ["case", "one", "two"]
     assert beside.rows[0] == [4, 4.0, 6.0]
@@ -350,6 +391,8 @@ def test_runs_are_compared_in_one_table(run_folder, tmp_path):
     rows = report.sections[0].tables[0].rows
     assert [row[0] for row in rows] == ["t1_to_ct", "fresh"]
     assert rows[1][1:] == [None] * 5
+    (evaluated,) = [each for each in report.sections if each.title == "Evaluation"]
+    assert evaluated.paragraphs == ["fresh: not evaluated, it holds no evaluation.json."]
     Page(written(tmp_path, report))
 
 
@@ -361,7 +404,9 @@ def test_evaluated_runs_are_compared_case_by_case(run_folder, tmp_path):
     assert [run.name for run in runs] == ["t1_to_ct", "t1_to_ct (2)"]
     titles = {section.title: section for section in run_report(runs).sections}
     compared = titles["Runs side by side"]
-    assert [table.rows[0][1] for table in compared.tables] == [pytest.approx(7.0), 77.0]
+    difference, beside = compared.tables
+    assert difference.rows[0][1:3] == [1, pytest.approx(7.0)]
+    assert beside.rows[0] == [1, 77.0, 70.0]
     assert compared.figures
     assert "DOE" not in written(tmp_path, run_report(runs))
 

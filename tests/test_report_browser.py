@@ -1,5 +1,6 @@
 """Reports in a real browser: drawn, linked, sortable, and deaf to the network."""
 
+import base64
 import io
 import re
 import shutil
@@ -254,6 +255,45 @@ def test_paper_shows_the_pictures_and_not_the_controls(opened):
         assert opened.evaluate("[...document.images].every((each) => each.offsetHeight > 50)")
     finally:
         opened.send("Emulation.setEmulatedMedia", media="")
+
+
+def test_every_control_has_a_name(opened):
+    names = opened.evaluate(
+        "[...document.querySelectorAll('th button, canvas')]"
+        ".map((each) => each.ariaLabel || each.textContent.trim())"
+    )
+    assert len(names) > len(PANELS)
+    assert all(names)
+
+
+def test_a_wide_table_scrolls_on_screen_and_fits_on_paper(tab, tmp_path):
+    columns = ["", "cases (n)", *(f"measure_{n} [HU]" for n in range(13))]
+    rows = [[f"a name of several words {row}", 7, *[0.0007486] * 13] for row in range(3)]
+    page = tmp_path / "wide.html"
+    write_report(page, Report("T", [], [Section("S", tables=[Table("c", columns, rows)])]))
+    tab.open(page)
+    wide = "((box) => box.scrollWidth > box.clientWidth)(document.querySelector('.scroll'))"
+    shown = "getComputedStyle(document.querySelector('.more')).display"
+    assert tab.evaluate(wide) is True
+    tab.wait_for(f"{shown} === 'block'")
+    tab.evaluate("document.querySelector('.scroll').scrollLeft = 200")
+    first, second = (box(tab, f"tbody tr > :nth-child({n})")[0] for n in (1, 2))
+    assert first == box(tab, ".scroll")[0]
+    assert second < first
+    # A4 across, less its margins, at 96 dots per inch.
+    tab.send("Emulation.setDeviceMetricsOverride", width=1032, height=700, deviceScaleFactor=1,
+             mobile=False)  # fmt: skip
+    tab.send("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.evaluate(shown) == "none"
+        pages = tab.send("Page.printToPDF", preferCSSPageSize=True)["data"]
+        sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", base64.b64decode(pages))
+        assert all(float(width) > float(height) for width, height in sizes)
+        assert sizes
+    finally:
+        tab.send("Emulation.setEmulatedMedia", media="")
+        tab.send("Emulation.clearDeviceMetricsOverride")
 
 
 def test_a_browser_without_webgl_says_so_and_shows_the_pictures(tab, page):

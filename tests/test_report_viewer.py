@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import yaml
 
-from medgan.errors import ConfigError, GeometryError
+from medgan.errors import ConfigError, DataError, FileError, GeometryError
 from medgan.io import read_volume, write_volume
 from medgan.report import niivue as niivue_module
 from medgan.report.agreement import RegionalMeans, limits_of_agreement, regional_means
+from medgan.report.attention import attention_files, read_attention
 from medgan.report.cases import VIEWED_CASES, case_sections
 from medgan.report.html import Report, write_report
 from medgan.report.images import CaseImages
@@ -188,6 +189,58 @@ def configured(run, scans, *, register):
     (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
+def test_the_attention_map_that_a_run_kept_is_shown(evaluated, medgan_cli, tmp_path):
+    run, scans = evaluated
+    configured(run, scans, register=False)
+    result = read_volume(run / "predictions" / "head.nii.gz")
+    share = np.random.default_rng(5).random(result.shape).astype(np.float32)
+    (run / "attention").mkdir()
+    write_volume(Volume(share, result.affine, "MR"), run / "attention" / "head.nii.gz")
+    code, _, err = medgan_cli("report", run, "--out", tmp_path / "p.html")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    assert 'id="viewer-0-attention"' in page
+    assert 'id="viewer-opacity"' in page
+
+
+def test_evaluate_shows_the_attention_map_it_is_given(case, medgan_cli, tmp_path):
+    for name in ("result", "reference"):
+        values = getattr(case, name).array.astype(np.float32)
+        write_volume(Volume(values, AFFINE, "CT"), tmp_path / f"{name}.nii.gz")
+    given = tmp_path / "result_attention.nii.gz"
+    write_volume(Volume(case.attention.array.astype(np.float32), AFFINE, "MR"), given)
+    mask = Volume(np.ones(case.result.shape, np.uint8), AFFINE, "LABEL")
+    write_volume(mask, tmp_path / "mask.nii.gz")
+    files = [tmp_path / f"{name}.nii.gz" for name in ("result", "reference")]
+    arguments = ("evaluate", *files, "--mask", tmp_path / "mask.nii.gz", "--attention", given)
+    code, _, err = medgan_cli(*arguments)
+    assert code == 2
+    assert "--html" in err
+    code, _, err = medgan_cli(*arguments, "--html", tmp_path / "p.html")
+    assert code == 0, err
+    content = re.search(r'id="viewer-0-attention">([^<]+)<', (tmp_path / "p.html").read_text())[1]
+    shown = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(content)))
+    wanted = reorient(case.attention, "RAS")
+    np.testing.assert_allclose(shown.get_fdata(), wanted.array, atol=0.51 / 255)
+
+
+def test_attention_maps_are_found_by_the_names_of_cases(case, tmp_path):
+    for name in ("a_attention", "a", "b", "a_content_1"):
+        write_volume(case.attention, tmp_path / f"{name}.nii.gz")
+    assert attention_files(tmp_path, ["a", "b"]) == {
+        "a": tmp_path / "a_attention.nii.gz", "b": tmp_path / "b.nii.gz",
+    }  # fmt: skip
+    with pytest.raises(DataError, match="1 case: c"):
+        attention_files(tmp_path, ["a", "c"])
+    with pytest.raises(FileError, match="several cases"):
+        attention_files(tmp_path / "a.nii.gz", ["a", "b"])
+    with pytest.raises(FileError, match="no such"):
+        attention_files(tmp_path / "absent", ["a"])
+    write_volume(case.source, tmp_path / "mr.nii.gz")
+    with pytest.raises(DataError, match="not an attention map"):
+        read_attention(tmp_path / "mr.nii.gz")
+
+
 def test_the_images_of_a_run_are_placed_as_they_were_for_the_evaluation(
     evaluated, medgan_cli, tmp_path
 ):
@@ -253,6 +306,18 @@ def test_limits_of_agreement_hold_what_they_say():
     assert inside.mean() == pytest.approx(0.95, abs=0.005)
     alone = limits_of_agreement([RegionalMeans("soft", result[:1], truth[:1], (0.0, 0.0))])
     assert np.isnan(alone.low)
+
+
+def test_the_agreement_says_in_words_what_it_shows(case):
+    (figure,) = case_sections(document("a"), [case])[-2].figures
+    found = regional_means(case.result, case.reference, case.body())
+    for each in found:
+        limits = limits_of_agreement([each])
+        assert f"{len(each.result)} of {each.tissue} in 1 case" in figure.caption
+        text = rf"{each.tissue}: bias ([-\d.,]+) HU, limits ([-\d.,]+) to ([-\d.,]+) HU"
+        said = [float(number.replace(",", "")) for number in re.search(text, figure.alt).groups()]
+        assert said == pytest.approx([limits.bias, limits.low, limits.high], rel=1e-3)
+    assert "air below -300 HU, bone above 150 HU" in figure.caption
 
 
 def test_the_report_of_one_real_head_is_small_enough_to_send(medgan_data, tmp_path):

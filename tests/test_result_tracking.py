@@ -122,7 +122,7 @@ class _Means(torch.nn.Module):
 def test_a_comparison_of_sets_becomes_a_run(store, medgan_cli, tmp_path):
     torch.jit.save(torch.jit.script(_Means()), tmp_path / "means.pt")
     rng = np.random.default_rng(0)
-    for name, count in (("real", 16), ("fake", 8)):
+    for name, count in (("real", 24), ("fake", 12)):
         for index in range(count):
             folder = tmp_path / name / f"{MARKER}{name}{index % 4}"
             folder.mkdir(parents=True, exist_ok=True)

@@ -84,9 +84,11 @@ def command(
 
     Example: medgan compare-sets real_ct/ synthetic_ct/ --region planes --json distance.json
     """
+    from medgan.cli.evaluate import require_targets
     from medgan.metrics.features import extractor_named
     from medgan.metrics.set_evaluation import SetOptions, compare_sets
 
+    require_targets(json)
     store = open_tracking(track_uri)
     options = SetOptions(
         region=region,
@@ -136,12 +138,16 @@ def distance_table(document: dict[str, Any]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from medgan.metrics.aggregates import counted
+
     name = document["features"]["name"]
+    patients = document["n_patients"]
+    people = "unknown patients" if patients is None else counted(patients, "patient")
     caption = (
         f"{document['region']} region; {document['n_compared']} images at a time of "
-        f"{document['n_real']} real and {document['n_fake']} others; {document['splits']} splits "
-        f"by {document['split_by']}; weights {document['features']['hash'][:12]}; "
-        f"window {document['features']['window']}"
+        f"{document['n_real']} real and {document['n_fake']} others; {people} in the real set; "
+        f"{document['splits']} splits by {document['split_by']}; "
+        f"weights {document['features']['hash'][:12]}; window {document['features']['window']}"
     )
     table = Table(caption=Text(caption), caption_justify="left")
     table.add_column("measure")

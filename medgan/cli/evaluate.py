@@ -1,8 +1,6 @@
 """``medgan evaluate``."""
 
-import errno
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,6 +43,12 @@ def command(
         Path | None,
         typer.Option(help="Another model's predictions, likewise; adds a paired comparison."),
     ] = None,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            help="Attention maps, <name>_attention as translate writes them; shown in the report."
+        ),
+    ] = None,
     json: JsonTarget = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
     track_uri: TrackTarget = None,
@@ -56,13 +60,25 @@ def command(
 
     Example: medgan evaluate synthetic_ct/ ct/ --source mr/ --json quality.json
     """
-    _require_writable(json, html)
+    require_targets(json, html)
     store = open_tracking(track_uri)
     from medgan.cli.console import result_console
+    from medgan.errors import ConfigError
     from medgan.metrics.cases import pair_cases
     from medgan.metrics.evaluation import evaluate
+    from medgan.report.attention import attention_files
     from medgan.report.evaluation import DEFINITION, case_table, summary_tables
 
+    maps: dict[str, Path] = {}
+    if attention is not None:
+        if html is None and store is None:
+            raise ConfigError(
+                "attention maps are shown in a report, and none was asked for",
+                remedy="Add --html report.html",
+            )
+        # Before the measuring: that may take hours.
+        cases = pair_cases(prediction, reference, mask, source)
+        maps = attention_files(attention, [case.name for case in cases])
     document = evaluate(
         prediction,
         reference,
@@ -74,7 +90,7 @@ def command(
     )
     report = None
     if html is not None or store is not None:
-        report = _report(document, pair_cases(prediction, reference, mask, source))
+        report = _report(document, pair_cases(prediction, reference, mask, source), maps)
     _write(document, json, report, html)
     out = result_console(json)
     if len(document["cases"]) > 1:
@@ -95,6 +111,7 @@ def command(
             "mask": mask,
             "source": source,
             "against": against,
+            "attention": attention,
             "predicted_labels": predicted_labels,
             "reference_labels": reference_labels,
         },
@@ -118,19 +135,25 @@ def print_table(out: "Console", table: "Table") -> None:
     out.print(grid)
 
 
-def _require_writable(json: str | None, html: Path | None) -> None:
-    """Refuse targets that cannot be written before hours are spent on what goes into them."""
+def require_targets(json: str | None, html: Path | None = None) -> None:
+    """Refuse results that cannot be written before anything is computed.
+
+    Args:
+        json: the value of ``--json``.
+        html: the value of ``--html``.
+
+    Raises:
+        ConfigError: both name one file.
+        OutputError: one of them cannot be written.
+    """
     from medgan.errors import ConfigError
-    from medgan.io.files import output_errors
+    from medgan.io.files import require_writable
 
     targets = [Path(target) for target in (json, html) if target and str(target) != "-"]
     if len({target.absolute() for target in targets}) < len(targets):
         raise ConfigError("--json and --html name the same file", where=html)
     for target in targets:
-        with output_errors(target):
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
-            TemporaryFile(dir=target.parent).close()
+        require_writable(target)
 
 
 def _write(
@@ -165,34 +188,45 @@ def _comparison_tables(document: dict[str, Any]) -> "list[Table]":
     return [comparison_table(document["comparison"], "result", "other model")]
 
 
-def _report(document: dict[str, Any], cases: "list[CaseFiles]") -> "Report":
+def _report(document: dict[str, Any], cases: "list[CaseFiles]", maps: dict[str, Path]) -> "Report":
     from medgan import __version__
+    from medgan.metrics.aggregates import counted
     from medgan.report.cases import case_sections
     from medgan.report.evaluation import DEFINITION, FLOOR_NAMES, summary_tables
     from medgan.report.html import Report, Section
 
-    count = len(document["cases"])
+    count = counted(len(document["cases"]), "case")
     mean = document["aggregates"]["mae"]["mean"]
-    summary = f"Mean absolute error {mean:.4g} ({document['unit']}) over {count} case(s)"
+    summary = f"Mean absolute error {mean:.4g} ({document['unit']}) over {count}"
     for name, floor in document.get("floors", {}).items():
         summary += f"; {FLOOR_NAMES[name]} {floor['aggregates']['mae']['mean']:.4g}"
-    tables = [*summary_tables(_named(document)), *_comparison_tables(document)]
+    result, *others = (named := _named(document))
+    tables = [*summary_tables(named), *_comparison_tables(document)]
     numbering = ["Cases are numbered in the order of the JSON document: by name."]
     return Report(
         "Evaluation of synthetic images",
         summary=[f"{summary}."],
         sections=[
             Section("Summary", numbering, tables=tables),
-            *case_sections(document, _images(document, cases), names=False),
+            *case_sections(
+                document,
+                _images(document, cases, maps),
+                names=False,
+                name=result,
+                others={name: named[name] for name in others},
+            ),
         ],
         provenance={"medgan": __version__, **{name: document[name] for name in DEFINITION}},
     )
 
 
-def _images(document: dict[str, Any], cases: "list[CaseFiles]") -> "list[CaseImages]":
+def _images(
+    document: dict[str, Any], cases: "list[CaseFiles]", maps: dict[str, Path]
+) -> "list[CaseImages]":
     """The volumes of the cases that the report shows: the worst ones."""
     from medgan.io import read_volume
     from medgan.metrics.protocols import protocol_named
+    from medgan.report.attention import read_attention
     from medgan.report.cases import VIEWED_CASES
     from medgan.report.evaluation import worst_first
     from medgan.report.images import CaseImages
@@ -205,6 +239,7 @@ def _images(document: dict[str, Any], cases: "list[CaseFiles]") -> "list[CaseIma
             read_volume(case.prediction, modality=modality),
             None if case.source is None else read_volume(case.source),
             read_volume(case.reference, modality=modality),
+            read_attention(maps[case.name]) if case.name in maps else None,
         )
         for case in worst
     ]

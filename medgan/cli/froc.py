@@ -46,10 +46,11 @@ def command(
     --seriesuids seriesuids.csv results.csv --threshold 0.5
     """
     from medgan.cli.console import emit_json, result_console
-    from medgan.cli.evaluate import print_table
+    from medgan.cli.evaluate import print_table, require_targets
     from medgan.metrics.luna16 import evaluate_detections
     from medgan.report.detection import froc_report, froc_tables
 
+    require_targets(json_target, html)
     store = open_tracking(track_uri)
     document = evaluate_detections(
         results,

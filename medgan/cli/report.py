@@ -91,6 +91,7 @@ def _case_images(config: "TrainConfig", pair: "PairConfig", prediction: Path) ->
     from medgan.data.registration import register_rigid
     from medgan.io import read_volume
     from medgan.recipes.training import read_scan
+    from medgan.report.attention import read_attention
     from medgan.report.images import CaseImages
     from medgan.volumes.geometry import Grid
     from medgan.volumes.resampling import resample
@@ -105,4 +106,6 @@ def _case_images(config: "TrainConfig", pair: "PairConfig", prediction: Path) ->
         ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
     else:
         ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
-    return CaseImages(pair.name, result, ends[config.source], ends[config.target])
+    kept = prediction.parent.with_name("attention") / prediction.name
+    attention = read_attention(kept) if kept.is_file() else None
+    return CaseImages(pair.name, result, ends[config.source], ends[config.target], attention)

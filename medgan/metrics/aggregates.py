@@ -56,6 +56,11 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return low if low == high or fraction == 0 else low + fraction * (high - low)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: "1 case", "2 cases"; nouns with a plain s alone."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def jsonable(value: Any) -> Any:
     """The same document with every number valid in JSON.
 

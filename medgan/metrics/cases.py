@@ -1,11 +1,13 @@
 """Which prediction belongs to which reference: files and DICOM series paired by name stem."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from medgan.errors import DataError, FileError
 from medgan.io import SUFFIXES
+from medgan.metrics.aggregates import counted
 
 KINDS = {
     "prediction": "prediction",
@@ -16,6 +18,9 @@ KINDS = {
     "reference_labels": "label map of the reference",
 }
 """What a case needs beside its reference, as messages call it."""
+
+_MAP = re.compile(r"(?P<image>.+)_(attention|disagreement|content_\d+)")
+"""What ``medgan translate --save-attention`` leaves beside an image."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def pair_cases(
     references = _images(reference)
     images = {kind: _images(folder) for kind, folder in given.items()}
     for kind in ("prediction", "against"):
-        unknown = images.get(kind, {}).keys() - references.keys()
+        unknown = _without_maps(images.get(kind, {}).keys()) - references.keys()
         _require_none(sorted(unknown), "no reference for", reference)
     for kind, found in images.items():
         missing = references.keys() - found.keys()
@@ -103,6 +108,13 @@ def pair_cases(
         CaseFiles(name, reference=path, **{kind: found[name] for kind, found in images.items()})
         for name, path in sorted(references.items())
     ]
+
+
+def _without_maps(names: Set[str]) -> set[str]:
+    """Names of images, without the maps that a translation left beside them."""
+    return {
+        name for name in names if not ((found := _MAP.fullmatch(name)) and found["image"] in names)
+    }
 
 
 def _are_folders(paths: Sequence[Path]) -> bool:
@@ -155,7 +167,7 @@ def _is_series(folder: Path) -> bool:
 def _require_none(missing: Sequence[str], what: str, folder: Path) -> None:
     if missing:
         raise DataError(
-            f"{what} {len(missing)} case(s): {', '.join(missing)}",
+            f"{what} {counted(len(missing), 'case')}: {', '.join(missing)}",
             where=folder,
             remedy="Cases pair by file name without suffix; rename, add or remove files",
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medgan.errors import DataError
-from medgan.metrics.statistics import Interval, mean_interval, wilcoxon_p
+from medgan.metrics.statistics import Interval, difference_interval, wilcoxon_p
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "ms_ssim", "correlation", "bone_dice")
 LOWER_IS_BETTER = ("mae", "mae_air", "mae_soft", "mae_bone")
@@ -21,7 +21,7 @@ class Comparison:
         higher_is_better: the sense of the measure.
         mean_difference: first model minus second, in the measure's unit.
         median_difference: likewise.
-        interval: confidence interval of the mean difference.
+        interval: confidence interval of the mean difference; its ``method`` depends on ``cases``.
         wilcoxon_p: two-sided; NaN for fewer than 6 cases.
         first_better: cases in which the first model is better.
         second_better: cases in which the second is.
@@ -78,7 +78,7 @@ def _compare(first: np.ndarray, second: np.ndarray, higher_is_better: bool) -> C
         higher_is_better=higher_is_better,
         mean_difference=float(np.mean(differences)) if differences.size else float("nan"),
         median_difference=float(np.median(differences)) if differences.size else float("nan"),
-        interval=mean_interval(differences),
+        interval=difference_interval(differences),
         wilcoxon_p=wilcoxon_p(differences),
         first_better=int((gains > 0).sum()),
         second_better=int((gains < 0).sum()),

@@ -9,16 +9,35 @@ from typing import Any
 
 from medgan.errors import MedganError
 from medgan.io import read_volume
-from medgan.metrics.aggregates import STD_DDOF, aggregate, jsonable
+from medgan.io.values import CT_BELOW
+from medgan.metrics.aggregates import STD_DDOF, aggregate, counted, jsonable
 from medgan.metrics.cases import CaseFiles, pair_cases
 from medgan.metrics.comparison import compare_cases
 from medgan.metrics.floors import floors
+from medgan.metrics.mask_rules import EvaluationMask
 from medgan.metrics.pairs import PairResult, evaluate_pair, require_on_grid, resolve_mask
 from medgan.metrics.protocols import protocol_named
 from medgan.metrics.segmentation import LabelAgreement, compare_labels
 from medgan.metrics.statistics import mean_interval
+from medgan.volumes.volume import Volume
 
 _log = logging.getLogger(__name__)
+
+MIN_SPAN_HU = 100.0
+"""A CT that spans less holds neither air beside tissue nor bone: mostly it is not in HU."""
+
+MIN_MASK_VOXELS = 1000
+"""Fewer voxels, a cube of 10, are no patient; a few of them decide every measure."""
+
+LABEL_MEASURES = ("dice", "hd95", "missed_classes", "spurious_classes", "classes")
+LABEL_DEFINITION = {
+    "protocol": "label maps",
+    "range": None,
+    "unit": "1; hd95: mm; classes: a number",
+    "mask_rule": "none: whole label maps",
+    "averaging": "classes of the reference, then mean over volumes; hd95: classes found",
+}
+"""In the place of an image protocol's, for what is measured in segmentations."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +49,14 @@ class CaseScores:
         floors: the trivial predictions, by name.
         labels: the segmentations.
         against: the other model's prediction.
+        warnings: what makes the numbers doubtful, see ``doubts``.
     """
 
     result: PairResult
     floors: Mapping[str, PairResult] = field(default_factory=dict)
     labels: LabelAgreement | None = None
     against: PairResult | None = None
+    warnings: Sequence[str] = ()
 
     def values(self) -> dict[str, float]:
         """Every number of the prediction by measure."""
@@ -70,11 +91,11 @@ def evaluate(
 
     Returns:
         ``protocol``, ``range``, ``psnr_peak``, ``unit``, ``mask_rule``, ``averaging``,
-        ``std_ddof``, ``cases`` (a row each, with the definition repeated), ``aggregates`` and
-        ``intervals`` (of the mean) by measure. With a source ``floors`` by name; with another
-        model ``against``; each with its own ``cases``, ``aggregates`` and ``intervals``. With
-        another model ``comparison`` by measure, too. Undefined values are null; infinity is the
-        string "inf".
+        ``std_ddof``, ``warnings``, ``cases``, ``aggregates`` and ``intervals`` (of the mean) by
+        measure. With a source ``floors`` by name; with another model ``against``; each with its own
+        ``cases``, ``aggregates`` and ``intervals``. With another model ``comparison`` by measure,
+        too. Every row repeats the definition, and has its number of cases. Undefined values are
+        null; infinity is the string "inf".
 
     Raises:
         FileError: a file is missing or unreadable.
@@ -88,7 +109,10 @@ def evaluate(
         with _naming(f"case {case.name}" if reference.is_dir() else None):
             scores[case.name] = score_case(case, protocol)
         _log.info("evaluated case %d of %d", number, len(cases))
-    return scores_document(scores)
+    document = scores_document(scores)
+    for warning in document["warnings"]:
+        _log.warning("%s", warning)
+    return document
 
 
 def score_case(case: CaseFiles, protocol: str) -> CaseScores:
@@ -100,15 +124,46 @@ def score_case(case: CaseFiles, protocol: str) -> CaseScores:
     predicted = read_volume(case.prediction, modality=modality)
     # Before a mask is made: that takes seconds, and a wrong grid is the commonest mistake.
     require_on_grid(predicted, truth, "prediction")
-    counted = resolve_mask(given, truth, source=source, protocol=protocol)
-    result = evaluate_pair(predicted, truth, mask=counted, protocol=protocol)
-    trivial = {} if source is None else floors(source, truth, counted, protocol)
+    with _naming(None if case.mask is None else case.mask.name):
+        region = resolve_mask(given, truth, source=source, protocol=protocol)
+    result = evaluate_pair(predicted, truth, mask=region, protocol=protocol)
+    images = {"prediction": predicted, "reference": truth}
+    trivial = {} if source is None else floors(source, truth, region, protocol)
     other = None
     if case.against is not None:
         volume = read_volume(case.against, modality=modality)
         with _naming("the other model's"):
-            other = evaluate_pair(volume, truth, mask=counted, protocol=protocol)
-    return CaseScores(result, trivial, _label_agreement(case), other)
+            other = evaluate_pair(volume, truth, mask=region, protocol=protocol)
+        images["other model's prediction"] = volume
+    return CaseScores(result, trivial, _label_agreement(case), other, doubts(images, region))
+
+
+def doubts(images: Mapping[str, Volume], mask: EvaluationMask) -> list[str]:
+    """What makes the numbers of one case doubtful: values that cannot be right, a tiny mask.
+
+    Args:
+        images: what was measured, by name; (X, Y, Z), CT in HU, finite.
+        mask: the voxels that counted.
+
+    Returns:
+        A clause each; none where nothing is odd.
+    """
+    found = []
+    for name, image in images.items():
+        low, high = float(image.array.min()), float(image.array.max())
+        if low == high:
+            found.append(f"the {name} is constant ({low:g})")
+        elif image.modality == "CT" and high - low < MIN_SPAN_HU:
+            found.append(
+                f"the {name} spans {high - low:.3g} HU, from {low:.4g} to {high:.4g}: less than "
+                f"{MIN_SPAN_HU:g} HU is no CT of a patient; is it in HU?"
+            )
+        elif image.modality == "MR" and low < CT_BELOW:
+            found.append(f"the {name} reaches down to {low:.4g}: that is CT, measured as MR")
+    voxels = int(mask.voxels.sum())
+    if voxels < MIN_MASK_VOXELS:
+        found.append(f"the mask has {counted(voxels, 'voxel')}, fewer than {MIN_MASK_VOXELS}")
+    return found
 
 
 def evaluation_document(
@@ -126,10 +181,21 @@ def evaluation_document(
 def scores_document(scores: Mapping[str, CaseScores]) -> dict[str, Any]:
     """What was measured, by case, as ``evaluate`` returns it."""
     first = next(iter(scores.values()))
-    document: dict[str, Any] = {**first.result.definition(), "std_ddof": STD_DDOF}
+    definition = _row_definition(first.result)
+    document: dict[str, Any] = {
+        **first.result.definition(),
+        "std_ddof": STD_DDOF,
+        # By number: a file name may tell who the patient is, and warnings go to logs and servers.
+        "warnings": [
+            f"case {number}: {text}"
+            for number, each in enumerate(scores.values(), 1)
+            for text in each.warnings
+        ],
+    }
     document |= _section(
         [{"case": name, **each.row()} for name, each in scores.items()],
         [each.values() for each in scores.values()],
+        definition,
     )
     if first.floors:
         document["floors"] = {
@@ -143,7 +209,9 @@ def scores_document(scores: Mapping[str, CaseScores]) -> dict[str, Any]:
             [each.values() for each in scores.values()],
             [other.values for other in others.values()],
         )
-        document["comparison"] = {measure: asdict(each) for measure, each in compared.items()}
+        document["comparison"] = {
+            measure: {**asdict(each), **definition} for measure, each in compared.items()
+        }
     valid: dict[str, Any] = jsonable(document)
     return valid
 
@@ -152,17 +220,33 @@ def _plain_section(results: Mapping[str, PairResult]) -> dict[str, Any]:
     return _section(
         [{"case": name, **result.to_dict()} for name, result in results.items()],
         [dict(result.values) for result in results.values()],
+        _row_definition(next(iter(results.values()))),
     )
 
 
-def _section(rows: list[dict[str, Any]], values: Sequence[dict[str, float]]) -> dict[str, Any]:
+def _row_definition(result: PairResult) -> dict[str, Any]:
+    """What a summary over cases repeats in every row; the peak follows from the protocol."""
+    definition = result.definition()
+    return {name: definition[name] for name in LABEL_DEFINITION}
+
+
+def _section(
+    rows: list[dict[str, Any]], values: Sequence[dict[str, float]], definition: dict[str, Any]
+) -> dict[str, Any]:
     summary = aggregate(values)
+    intervals = {
+        measure: mean_interval([case.get(measure, float("nan")) for case in values])
+        for measure in summary
+    }
+    definitions = {
+        measure: LABEL_DEFINITION if measure in LABEL_MEASURES else definition
+        for measure in summary
+    }
     return {
         "cases": rows,
-        "aggregates": summary,
+        "aggregates": {name: {**each, **definitions[name]} for name, each in summary.items()},
         "intervals": {
-            measure: asdict(mean_interval([case.get(measure, float("nan")) for case in values]))
-            for measure in summary
+            name: {**asdict(each), **definitions[name]} for name, each in intervals.items()
         },
     }
 
@@ -170,10 +254,10 @@ def _section(rows: list[dict[str, Any]], values: Sequence[dict[str, float]]) -> 
 def _label_agreement(case: CaseFiles) -> LabelAgreement | None:
     if case.predicted_labels is None or case.reference_labels is None:
         return None
-    return compare_labels(
-        read_volume(case.predicted_labels, modality="LABEL"),
-        read_volume(case.reference_labels, modality="LABEL"),
-    )
+    predicted = read_volume(case.predicted_labels, modality="LABEL")
+    truth = read_volume(case.reference_labels, modality="LABEL")
+    with _naming(f"labels {case.predicted_labels.name} and {case.reference_labels.name}"):
+        return compare_labels(predicted, truth)
 
 
 @contextmanager

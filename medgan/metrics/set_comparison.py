@@ -15,13 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 from medgan.errors import ConfigError, DataError
 from medgan.metrics.aggregates import STD_DDOF
 from medgan.metrics.distribution import KID_SUBSETS, Features, checked, fid, kid
-from medgan.metrics.manifolds import NEIGHBOURS, precision_recall
+from medgan.metrics.manifolds import precision_recall
 
 SPLITS = 10
 """Fewest splits: the standard deviation over ten is known to about a quarter of itself."""
 
 KID_SUBSET = 1000
 """Largest subset by default, as in Binkowski et al., ICLR 2018."""
+
+MIN_COMPARED = 10
+"""Fewer images at a time, or in a KID subset, are refused: KID would be chance alone.
+
+Its standard deviation falls as the number of images rises, and at 10 the neighbourhoods of
+precision and recall already hold a third of the other images.
+"""
 
 _SPLIT_STREAM = 41
 
@@ -103,7 +110,8 @@ def compare_features(
         seed: of splits and draws.
 
     Raises:
-        DataError: too few images or patients, or fewer images than a KID subset.
+        DataError: too few patients, fewer than 10 images at a time or in a KID subset, or fewer
+            images than a KID subset.
         ConfigError: too few splits.
     """
     reals, fakes = checked(real), checked(fake)
@@ -115,6 +123,12 @@ def compare_features(
     size = min(len(fakes), *(min(len(first), len(second)) for first, second in halves))
     _require_enough(size, len(reals), len(fakes))
     subset = min(KID_SUBSET, size) if kid_subset is None else kid_subset
+    if subset < MIN_COMPARED:
+        raise DataError(
+            "too few images in a KID subset",
+            measured=subset,
+            limit=f"at least {MIN_COMPARED}",
+        )
     found, floor = _Values(), _Values()
     for (first, second), draw in zip(halves, draws, strict=True):
         reference = _drawn(reals, first, size, draw)
@@ -208,11 +222,11 @@ def _drawn(rows: Features, indices: Indices, size: int, draw: np.random.Generato
 
 
 def _require_enough(size: int, n_real: int, n_fake: int) -> None:
-    if size <= NEIGHBOURS:
+    if size < MIN_COMPARED:
         raise DataError(
             "too few images to compare sets",
             measured=f"{size} at a time, of {n_real} real and {n_fake} fake ones",
-            limit=f"more than {NEIGHBOURS}: the smaller of the fakes and of half the real images",
+            limit=f"at least {MIN_COMPARED}: the smaller of the fakes and of half the real images",
             remedy="Give more images, of more patients",
         )
 

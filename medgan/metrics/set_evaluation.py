@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from medgan.errors import ConfigError
-from medgan.metrics.aggregates import STD_DDOF, jsonable
+from medgan.metrics.aggregates import STD_DDOF, counted, jsonable
 from medgan.metrics.extractor import ExtractorFacts, FeatureExtractor
 from medgan.metrics.image_sets import ImageSet, open_set
 from medgan.metrics.set_centres import AnnotationCentres, MaskCentres
@@ -183,12 +183,12 @@ def _warnings(
     shared = len(reals.patients() & fakes.patients())
     if shared:
         found.append(
-            f"{shared} patients are in both sets: unlike the floor, the distance has them on both "
-            "sides and may be too low"
+            f"both sets show {counted(shared, 'patient')}: unlike the floor, the distance has them "
+            "on both sides and may be too low"
         )
     refused = sum(images.refused for images in sets)
     if refused:
-        found.append(f"{refused} DICOM series cannot be read and are left out")
+        found.append(f"DICOM series that cannot be read and are left out: {refused}")
     return found
 
 

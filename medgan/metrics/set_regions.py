@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medgan.errors import ConfigError, DataError, GeometryError
+from medgan.io import read_volume
 from medgan.metrics.extractor import Picture
 from medgan.metrics.image_sets import SetEntry
 from medgan.metrics.set_centres import AnnotationCentres, MaskCentres
@@ -110,7 +112,10 @@ def _parts(
         return
     shown = upright if rule.volumes else upright.with_array(_unit_values(upright, rule.window_hu))
     if rule.centres is not None:
-        for position in rule.centres.of_image(entry, volume):
+        positions = rule.centres.of_image(entry, volume)
+        if isinstance(rule.centres, MaskCentres):
+            _require_binary(rule.centres.masks[entry.key])
+        for position in positions:
             part = cropped(shown, position, rule.crop_mm, 0.0 if not rule.volumes else None)
             yield "axial", part if rule.volumes else _slice(part, "axial", part.shape[2] // 2)
         return
@@ -161,6 +166,20 @@ def cropped(
         constant_values=volume.background if fill is None else fill,
     )
     return Volume(values, affine, volume.modality, volume.frame_of_reference, volume.synthetic)
+
+
+def _require_binary(path: Path) -> None:
+    """Refuse a map of several labels: its touching organs would be one piece."""
+    labels = np.unique(read_volume(path, modality="LABEL").array)
+    others = int(np.count_nonzero(labels))
+    if others > 1:
+        raise DataError(
+            "a mask has one value besides 0; this is a label map or an image",
+            where=path.name,
+            measured=f"{others} values besides 0",
+            limit="1",
+            remedy="Give masks of what is compared and nothing else",
+        )
 
 
 _NORMAL: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}

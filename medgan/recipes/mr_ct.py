@@ -74,7 +74,7 @@ def run(
 
     Returns:
         The cases, in the configuration's order; also in ``out`` as ``evaluation.json`` (or
-        ``evaluation_backward.json``), ``predictions/`` and ``report.html``.
+        ``evaluation_backward.json``), ``predictions/``, ``attention/`` and ``report.html``.
     """
     if (out / "config.yaml").exists():
         _require_same_training(RunFolder(out).config(), config, out)
@@ -126,7 +126,7 @@ def score_case(
         source: what was translated.
         image: the result, on the source's grid.
         reference: the truth, on the same grid.
-        attention: for the report.
+        attention: background attention, for the report.
     """
     mask = EvaluationMask(body_mask(source) & body_mask(reference), MASK_RULE)
     protocol = PROTOCOLS[reference.modality]
@@ -198,12 +198,14 @@ def table(cases: Sequence[CaseResult]) -> Table:
 
 
 def write_cases(out: Path, cases: Sequence[CaseResult], direction: Direction) -> None:
-    """Write predictions, ``evaluation.json`` and ``report.html`` into a run folder."""
+    """Write predictions, attention, ``evaluation.json`` and ``report.html`` into a run folder."""
     suffix = "" if direction == "forward" else "_backward"
-    folder = out / "predictions"
-    folder.mkdir(exist_ok=True)
     for case in cases:
-        write_volume(case.prediction, folder / f"{case.name}{suffix}.nii.gz")
+        volumes = {"predictions": case.prediction, "attention": case.attention}
+        for kind, volume in volumes.items():
+            if volume is not None:
+                (out / kind).mkdir(exist_ok=True)
+                write_volume(volume, out / kind / f"{case.name}{suffix}.nii.gz")
     if not cases:
         return
     write_json(out / f"evaluation{suffix}.json", document(cases))

@@ -83,6 +83,15 @@ def regional_means(result: Volume, reference: Volume, mask: Mask) -> list[Region
     return found
 
 
+def by_tissue(cases: Sequence[Sequence[RegionalMeans]]) -> dict[str, list[RegionalMeans]]:
+    """The cases' regions in order of tissue, each only of the cases that have it."""
+    found: dict[str, list[RegionalMeans]] = {}
+    for means in cases:
+        for each in means:
+            found.setdefault(each.tissue, []).append(each)
+    return found
+
+
 def limits_of_agreement(means: Sequence[RegionalMeans]) -> Limits:
     """Bias and the limits that hold 95 % of the differences, result minus reference.
 

@@ -1,11 +1,20 @@
 """The evidence behind an evaluation: spread over cases, agreement, and the images themselves."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from medgan.errors import ConfigError
-from medgan.report.agreement import RegionalMeans, regional_means
+from medgan.metrics.aggregates import counted
+from medgan.metrics.tissues import AIR_BELOW_HU, BONE_ABOVE_HU
+from medgan.report.agreement import (
+    BLOCK_MM,
+    RegionalMeans,
+    by_tissue,
+    limits_of_agreement,
+    regional_means,
+)
 from medgan.report.evaluation import (
     FLOOR_NAMES,
     Document,
@@ -44,7 +53,12 @@ class _Shown:
 
 
 def case_sections(
-    document: Document, images: Sequence[CaseImages] = (), *, names: bool = True
+    document: Document,
+    images: Sequence[CaseImages] = (),
+    *,
+    names: bool = True,
+    name: str = "result",
+    others: Mapping[str, Document] | None = None,
 ) -> list[Section]:
     """Sections on the single cases of an evaluation, worst first.
 
@@ -52,13 +66,15 @@ def case_sections(
         document: the evaluation, as ``medgan evaluate`` writes it.
         images: of some or all of its cases, in any order; the three worst of them are shown.
         names: show the cases' names; without, their numbers in the document.
+        name: what the plots call the model that was evaluated.
+        others: evaluations of other models on the same cases, by name, for the spread.
 
     Returns:
         The table of cases, the spread, and with images their agreement, the interactive viewer and
         pictures.
     """
     table = case_table(document, names=names, worst_by="mae")
-    figures = [spread_figure({"result": document})]
+    figures = [spread_figure({name: document, **(others or {})})]
     labelled = {
         case_label(document, position, names=names): case
         for position, case in _worst(document, images).items()
@@ -68,22 +84,28 @@ def case_sections(
         choice = f"{len(labelled)} of {total} cases, those with the largest mean absolute error."
     return [
         Section("Cases", tables=[table], figures=figures),
-        *image_sections(labelled, document["unit"], choice),
+        *image_sections({name: labelled}, document["unit"], choice),
     ]
 
 
-def image_sections(images: Mapping[str, CaseImages], unit: str, choice: str) -> list[Section]:
+def image_sections(
+    images: Mapping[str, Mapping[str, CaseImages]], unit: str, choice: str
+) -> list[Section]:
     """Agreement of the values, the interactive viewer and pictures.
 
     Args:
-        images: by the label under which they are shown, in this order.
+        images: by model, and by the label under which they are shown, in this order.
         unit: of the results.
         choice: how these cases were chosen; empty where they are all there are.
     """
-    if not images:
+    shown = {
+        model: [_show(case, label) for label, case in cases.items()]
+        for model, cases in images.items()
+    }
+    everything = [each for model in shown.values() for each in model]
+    if not everything:
         return []
-    shown = [_show(case, label) for label, case in images.items()]
-    return [*_agreement(unit, shown), _images(shown, choice)]
+    return [*_agreement(unit, shown, choice), _images(everything, choice)]
 
 
 def case_label(document: Document, position: int, *, names: bool) -> str:
@@ -103,13 +125,14 @@ def spread_figure(documents: Mapping[str, Document]) -> Figure:
     """The spread over cases, measure by measure.
 
     Args:
-        documents: evaluations of one definition by name; a single one is shown with its floors.
+        documents: evaluations of one definition by name; where only one of them has floors, these
+            are shown as well.
     """
     first = next(iter(documents.values()))
     scored = dict(documents)
-    if len(documents) == 1:
-        scored |= {FLOOR_NAMES.get(name, name): floor
-                   for name, floor in first.get("floors", {}).items()}  # fmt: skip
+    floors = [each["floors"] for each in documents.values() if each.get("floors")]
+    if len(floors) == 1:
+        scored |= {FLOOR_NAMES.get(name, name): floor for name, floor in floors[0].items()}
     means = "; ".join(
         f"{name}: mean {heading('mae', first)} {cell_text(each['aggregates']['mae']['mean'])}"
         for name, each in scored.items()
@@ -154,20 +177,51 @@ def _kinds(images: CaseImages) -> list[str]:
     return kinds if images.attention is None else [*kinds, "attention"]
 
 
-def _agreement(unit: str, shown: Sequence[_Shown]) -> list[Section]:
-    means = [each.agreement for each in shown if each.agreement]
-    if not means:
+def _agreement(unit: str, shown: Mapping[str, Sequence[_Shown]], choice: str) -> list[Section]:
+    figures = []
+    for model, cases in shown.items():
+        means = [each.agreement for each in cases if each.agreement]
+        if means:
+            title = f"{model}. " if len(shown) > 1 else ""
+            figures.append(_agreement_figure(title, means, unit))
+    if not figures:
         return []
-    figure = Figure(
+    return [
+        Section("Agreement of values (Bland-Altman)", [choice] if choice else [], figures=figures)
+    ]
+
+
+def _agreement_figure(title: str, means: Sequence[Sequence[RegionalMeans]], unit: str) -> Figure:
+    tissues = by_tissue(means)
+    blocks = ", ".join(
+        f"{sum(len(each.result) for each in found)} of {tissue} in {counted(len(found), 'case')}"
+        for tissue, found in tissues.items()
+    )
+    chosen = (
+        ""
+        if "body" in tissues
+        else f" The reference decides the tissue of a voxel: air below {AIR_BELOW_HU:g} HU, bone "
+        f"above {BONE_ABOVE_HU:g} HU, soft between."
+    )
+    return Figure(
         agreement_plot(means, unit),
-        "Bland-Altman plots: result minus truth over the mean of both, one plot a tissue, with "
-        "the bias and the 95 % limits of agreement.",
-        "Small points: means over one tissue in blocks of 16 mm; diamonds: over the whole case. "
-        "Line: bias; dashed: 95 % limits of agreement of the small points, which are not "
-        "independent within a case. All of it from the cases whose images follow.",
+        f"{title}Bland-Altman plots: result minus truth over the mean of both, one plot a tissue. "
+        + "; ".join(_limits_text(tissue, found, unit) for tissue, found in tissues.items())
+        + ".",
+        f"{title}Small points: means over one tissue in blocks of {BLOCK_MM:g} mm ({blocks}); "
+        "diamonds: over the whole case. Line: bias; dashed: 95 % limits of agreement of the small "
+        f"points, which are not independent within a case.{chosen} All of it from the cases whose "
+        "images follow.",
         plot=True,
     )
-    return [Section("Agreement of values (Bland-Altman)", figures=[figure])]
+
+
+def _limits_text(tissue: str, means: Sequence[RegionalMeans], unit: str) -> str:
+    limits = limits_of_agreement(means)
+    text = f"{tissue}: bias {cell_text(limits.bias)} {unit}"
+    if math.isnan(limits.low):
+        return f"{text}, no limits from a single block"
+    return f"{text}, limits {cell_text(limits.low)} to {cell_text(limits.high)} {unit}"
 
 
 def _images(shown: Sequence[_Shown], choice: str) -> Section:

@@ -37,26 +37,28 @@ def comparison_table(comparison: Mapping[str, Mapping[str, Any]], first: str, se
     rows = [
         [
             f"{measure} ({'higher' if each['higher_is_better'] else 'lower'} is better)",
+            each["cases"],
             each["mean_difference"],
             each["interval"]["low"],
             each["interval"]["high"],
             each["wilcoxon_p"],
             each["first_better"],
             each["second_better"],
-            each["cases"],
         ]
         for measure, each in comparison.items()
     ]
-    interval = next(iter(comparison.values()))["interval"]
+    intervals = [each["interval"] for each in comparison.values()]
+    methods = sorted({interval["method"] for interval in intervals if interval["method"]})
+    reasons = sorted({interval["missing"] for interval in intervals if interval["missing"]})
     caption = (
-        f"{first} minus {second}, case by case; {interval['confidence']:.0%} intervals of the mean "
-        f"({interval['method']}); p: Wilcoxon signed-rank, two-sided, not corrected for the number "
-        "of measures"
+        f"{first} minus {second}, case by case; {intervals[0]['confidence']:.0%} intervals of the "
+        f"mean ({', '.join(methods) or 'none'}); p: Wilcoxon signed-rank, two-sided, not corrected "
+        "for the number of measures"
     )
-    if interval["missing"]:
-        caption += f"; no interval and no test: {interval['missing']}"
-    columns = ["", "mean difference", "low", "high", "p", f"{first} better", f"{second} better",
-               "cases"]  # fmt: skip
+    if reasons:
+        caption += f"; where there is no interval: {'; '.join(reasons)}"
+    columns = ["measure", "cases (n)", "mean difference", "low", "high", "p", f"{first} better",
+               f"{second} better"]  # fmt: skip
     return Table(caption, columns, rows)
 
 

@@ -1,7 +1,7 @@
 """The document of ``medgan evaluate`` as tables."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medgan.report.html import Table
@@ -18,9 +18,19 @@ FLOOR_NAMES = {
 
 _UNITS = {"psnr": "dB"}
 
+_FIRST = {
+    "synthrad2023": ("mae", "psnr", "ssim"),
+    "synthrad2025": ("mae", "psnr", "ms_ssim", "dice", "hd95"),
+    "wang2003": ("mae", "psnr", "ms_ssim", "dice", "hd95"),
+    "maskgan2024": ("mae", "psnr", "ssim"),
+}
+"""What a protocol itself defines, and so is read before what medgan adds to it."""
+
 
 def summary_tables(documents: Mapping[str, Document]) -> list[Table]:
-    """Means of one or more evaluations, each followed by its floors.
+    """Means of one or more evaluations, a column each, and their floors.
+
+    A row is a measure, so that many measures make a table long and not wider than the page.
 
     Args:
         documents: evaluations by the name of what was evaluated.
@@ -46,7 +56,7 @@ def case_table(document: Document, *, names: bool = True, worst_by: str | None =
             may tell who the patient is.
         worst_by: a measure of error; the case with the largest comes first. None keeps the order.
     """
-    measures = list(document["aggregates"])
+    measures = measures_of(document)
     rows = [
         [
             case["case"] if names else number,
@@ -92,35 +102,66 @@ def definition_text(document: Document) -> str:
     )
 
 
+def measures_of(document: Document) -> list[str]:
+    """Measures of an evaluation, those that its protocol itself defines first."""
+    own = _FIRST.get(document["protocol"], ())
+    found = list(document["aggregates"])
+    return [name for name in own if name in found] + [name for name in found if name not in own]
+
+
 def _summary(documents: Mapping[str, Document], definition: str) -> Table:
     first = next(iter(documents.values()))
-    measures = list(first["aggregates"])
-    rows: list[list[Any]] = []
+    scored: dict[str, Document] = {}
     for name, document in documents.items():
-        rows.append(_means(name, document, measures))
-        for floor, scored in document.get("floors", {}).items():
+        scored[name] = document
+        for floor, values in document.get("floors", {}).items():
             label = FLOOR_NAMES.get(floor, floor)
-            label = label if len(documents) == 1 else f"{name}, {label}"
-            rows.append(_means(label, scored, measures))
-    columns = ["", *(heading(measure, first) for measure in measures), "cases"]
+            scored[label if len(documents) == 1 else f"{name}, {label}"] = values
+    rows: list[list[Any]] = [["cases (n)", *(len(each["cases"]) for each in scored.values())]]
+    rows += [
+        [heading(measure, first), *(_mean(each, measure) for each in scored.values())]
+        for measure in measures_of(first)
+    ]
     several = any(len(document["cases"]) > 1 for document in documents.values())
-    spread = "; mean ± standard deviation (ddof 1)" if several else ""
-    return Table(f"{definition}{spread}", columns, rows)
+    spread = f"; {_spread_text(list(scored.values()))}" if several else ""
+    return Table(f"{definition}{spread}", ["measure", *scored], rows, sortable=False)
 
 
-def _means(label: str, scored: Document, measures: list[str]) -> list[Any]:
-    cells: list[Any] = [label]
-    for measure in measures:
-        summary = scored["aggregates"].get(measure, {})
-        mean, std = summary.get("mean"), summary.get("std")
-        cells.append(mean if std is None else _with_spread(mean, std))
-    return [*cells, len(scored["cases"])]
+def _spread_text(scored: Sequence[Document]) -> str:
+    """What stands beside a mean, and why nothing does."""
+    text = "mean ± standard deviation (ddof 1)"
+    found = [each for one in scored for each in one.get("intervals", {}).values()]
+    given = next((each for each in found if each["missing"] is None), None)
+    if given is not None:
+        text += f"; [{given['confidence']:.0%} confidence interval of the mean, {given['method']}]"
+    elif found:
+        text += f"; no confidence intervals: {found[0]['missing']}"
+    return text
+
+
+def _mean(scored: Document, measure: str) -> Any:
+    """Mean, spread and interval of a measure; how many cases where it is undefined in some."""
+    summary = scored["aggregates"].get(measure, {})
+    mean, std = summary.get("mean"), summary.get("std")
+    if mean is None or std is None:
+        return mean
+    text = _with_spread(mean, std)
+    interval = scored.get("intervals", {}).get(measure)
+    if interval is not None and interval["missing"] is None:
+        decimals = _decimals(mean)
+        text += f"\n[{interval['low']:.{decimals}f}, {interval['high']:.{decimals}f}]"
+    defined = summary.get("count", len(scored["cases"]))
+    return text if defined == len(scored["cases"]) else f"{text}\nn = {defined}"
 
 
 def _with_spread(mean: float, std: float) -> str:
-    """Mean and standard deviation, both to the decimal place of the mean's fourth digit."""
-    decimals = max(0, 3 - math.floor(math.log10(abs(mean)))) if mean else 3
-    return f"{mean:.{min(decimals, 6)}f} ± {std:.{min(decimals, 6)}f}"
+    decimals = _decimals(mean)
+    return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+
+
+def _decimals(mean: float) -> int:
+    """Decimal place of a mean's fourth digit, where its spread and interval end as well."""
+    return min(6, max(0, 3 - math.floor(math.log10(abs(mean))))) if mean else 3
 
 
 def heading(measure: str, document: Document) -> str:

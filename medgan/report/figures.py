@@ -1,15 +1,13 @@
 """Pictures for a report, as PNG bytes."""
 
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medgan.errors import DataError
 from medgan.report.windows import BONE_HU, SOFT_TISSUE_HU, error_limit, mr_window
 from medgan.volumes.geometry import reorient, require_same_grid
 from medgan.volumes.volume import Volume
@@ -145,43 +143,6 @@ def display_slice(volume: Volume, axis: int, index: int) -> NDArray[Any]:
     return shown
 
 
-def learning_curves(records: Sequence[Mapping[str, Any]]) -> bytes:
-    """Every number that was logged in training, a small plot each, over the steps.
-
-    Args:
-        records: ``step`` and values by name; a value may be missing in some records.
-
-    Returns:
-        Bytes of a PNG file.
-
-    Raises:
-        DataError: nothing numeric was logged.
-    """
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        for name, value in record.items():
-            if name != "step" and "step" in record and _is_finite(value):
-                curves.setdefault(name, []).append((record["step"], value))
-    if not curves:
-        raise DataError("no numbers to plot", remedy="Train for at least one step")
-    columns = min(3, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    canvas = empty_figure(3.4 * columns, 2.2 * rows)
-    axes = canvas.subplots(rows, columns, squeeze=False).ravel()
-    for place, (name, points) in zip(axes, curves.items(), strict=False):
-        steps, values = zip(*points, strict=True)
-        place.plot(
-            steps, values, color="#1f5fa8", linewidth=1, marker="." if len(points) < 9 else ""
-        )
-        place.set_title(name, fontsize=8)
-        place.set_xlabel("step", fontsize=7)
-        place.tick_params(labelsize=7)
-        place.grid(alpha=0.3)
-    for place in axes[len(curves) :]:
-        place.set_axis_off()
-    return png_bytes(canvas)
-
-
 @dataclass(frozen=True)
 class _Column:
     name: str
@@ -236,10 +197,6 @@ def _error(result: Volume, reference: Volume) -> _Column:
         "error", result.with_array(difference), (-limit, limit), "RdBu_r",
         f"result - reference, {result.unit}",
     )  # fmt: skip
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def empty_figure(width: float, height: float) -> "Canvas":

@@ -26,7 +26,7 @@ class Table:
         columns: headings.
         rows: cells, as many a row as there are headings; the first names its row.
         sortable: whether a reader may put the rows in another order; False where they are steps of
-            one account.
+            one account, or different measures.
     """
 
     caption: str
@@ -170,11 +170,7 @@ def sort_key(value: Any) -> str:
         return ""
     if value in ("inf", math.inf):
         return "Infinity"
-    if isinstance(value, str):
-        # A mean with its spread is ordered by the mean.
-        first = value.split(" ± ")[0]
-        return first if first else value
-    return repr(value)
+    return value if isinstance(value, str) else repr(value)
 
 
 def spacing_text(spacing_mm: Sequence[float]) -> str:

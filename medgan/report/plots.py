@@ -1,18 +1,22 @@
 """Plots of an evaluation, as PNG bytes."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from medgan.report.agreement import RegionalMeans, limits_of_agreement
+from medgan.errors import DataError
+from medgan.report.agreement import RegionalMeans, by_tissue, limits_of_agreement
 from medgan.report.evaluation import Document, case_values, heading
 from medgan.report.figures import empty_figure, png_bytes
 
 # Colours that people with any common colour blindness can tell apart.
 # Source: M. Okabe, K. Ito, Color Universal Design, 2008.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+FEW_POINTS = 9
+"""With fewer points on a curve they are marked: a line alone hides how few there are."""
 
 BOX_CASES = 5
 """With fewer cases the points alone say all that there is."""
@@ -46,11 +50,48 @@ def distribution_plot(
     for place in places[len(shown) :]:
         place.set_axis_off()
     if len(scored) > 1:
-        handles = [
-            places[0].plot([], [], "o", color=_colour(position), label=name)[0]
-            for position, name in enumerate(scored)
-        ]
-        canvas.legend(handles=handles, loc="outside lower left", fontsize=8, ncols=3)
+        _legend(canvas, places[0], scored, "o")
+    return png_bytes(canvas)
+
+
+def learning_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """Plot every logged number against the step: all runs on one scale, one plot a number.
+
+    Args:
+        runs: by name, records of ``step`` and values by name; a value may be missing in some.
+
+    Returns:
+        Bytes of a PNG file.
+
+    Raises:
+        DataError: nothing numeric was logged.
+    """
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for run, records in runs.items():
+        for record in records:
+            for name, value in record.items():
+                if name != "step" and "step" in record and _is_finite(value):
+                    points = curves.setdefault(name, {}).setdefault(run, [])
+                    points.append((record["step"], value))
+    if not curves:
+        raise DataError("no numbers to plot", remedy="Train for at least one step")
+    across = min(3, len(curves))
+    down = math.ceil(len(curves) / across)
+    canvas = empty_figure(3.4 * across, 2.2 * down + (0.3 if len(runs) > 1 else 0.0))
+    places = canvas.subplots(down, across, squeeze=False).ravel()
+    colours = {run: _colour(position) for position, run in enumerate(runs)}
+    for place, (name, found) in zip(places, curves.items(), strict=False):
+        for run, points in found.items():
+            marker = "." if len(points) < FEW_POINTS else ""
+            place.plot(*zip(*points, strict=True), color=colours[run], linewidth=1, marker=marker)
+        place.set_title(name, fontsize=8)
+        place.set_xlabel("step", fontsize=7)
+        place.tick_params(labelsize=7)
+        place.grid(alpha=0.3)
+    for place in places[len(curves) :]:
+        place.set_axis_off()
+    if len(runs) > 1:
+        _legend(canvas, places[0], runs, "-")
     return png_bytes(canvas)
 
 
@@ -65,11 +106,10 @@ def agreement_plot(cases: Sequence[Sequence[RegionalMeans]], unit: str) -> bytes
         Bytes of a PNG file: small points are regions, large ones whole cases; the line is the bias,
         the dashed lines are the 95 % limits of agreement.
     """
-    tissues = list(dict.fromkeys(each.tissue for means in cases for each in means))
+    tissues = by_tissue(cases)
     canvas = empty_figure(3.4 * len(tissues), 3.2)
     places = canvas.subplots(1, len(tissues), squeeze=False).ravel()
-    for place, tissue, colour in zip(places, tissues, COLOURS, strict=False):
-        found = [each for means in cases for each in means if each.tissue == tissue]
+    for place, found, colour in zip(places, tissues.values(), COLOURS, strict=False):
         _draw_agreement(place, found, colour)
         place.set_xlabel(f"mean of result and truth [{unit}]", fontsize=8)
     places[0].set_ylabel(f"result minus truth [{unit}]", fontsize=8)
@@ -116,6 +156,19 @@ def _draw_columns(place: Any, columns: Sequence[Sequence[float]]) -> None:
     place.set_xticks([])
     place.tick_params(labelsize=7)
     place.grid(alpha=0.3, axis="y")
+
+
+def _legend(canvas: Any, place: Any, names: Iterable[str], form: str) -> None:
+    """Name the colours below all plots."""
+    handles = [
+        place.plot([], [], form, color=_colour(position), label=name)[0]
+        for position, name in enumerate(names)
+    ]
+    canvas.legend(handles=handles, loc="outside lower left", fontsize=8, ncols=3)
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _colour(position: int) -> str:

@@ -13,9 +13,9 @@ from medgan.errors import FileError
 from medgan.report.cases import case_label, case_sections, image_sections, spread_figure
 from medgan.report.compare import comparison_tables, side_by_side
 from medgan.report.evaluation import definition_text, summary_tables
-from medgan.report.figures import learning_curves
 from medgan.report.html import Figure, Report, Section, Table
 from medgan.report.images import CaseImages
+from medgan.report.plots import learning_curves
 
 PREVIEWS = 3
 """Previews shown of a run: the first, the last and the ones between, evenly spaced."""
@@ -111,7 +111,7 @@ def run_report(
     sections = [
         Section("Training", tables=[_overview(runs)]),
         *_evaluations(runs, images or {}),
-        *(_curves(run) for run in runs if run.metrics),
+        *_curves([run for run in runs if run.metrics]),
         *(_previews(run) for run in runs if run.previews),
     ]
     provenance: dict[str, Any] = {}
@@ -162,19 +162,22 @@ def _overview(runs: Sequence[Run]) -> Table:
 
 def _evaluations(runs: Sequence[Run], images: Mapping[str, Sequence[CaseImages]]) -> list[Section]:
     documents = {run.name: run.evaluation for run in runs if run.evaluation}
+    missing = [f"{run.name}: not evaluated, it holds no evaluation.json." for run in runs
+               if not run.evaluation]  # fmt: skip
+    summary = Section("Evaluation", missing, tables=summary_tables(documents))
     if not documents:
-        return []
-    summary = Section("Evaluation", tables=summary_tables(documents))
+        return [summary]
     if len(documents) == 1:
         ((name, document),) = documents.items()
-        return [summary, *case_sections(document, images.get(name, ()), names=False)]
+        shown = case_sections(document, images.get(name, ()), names=False, name=name)
+        return [summary, *shown]
     first, reference = next(iter(documents.items()))
-    labelled: dict[str, CaseImages] = {}
+    labelled: dict[str, dict[str, CaseImages]] = {}
     for name, document in documents.items():
         if document["unit"] != reference["unit"]:
             continue
         positions = {case["case"]: number for number, case in enumerate(document["cases"])}
-        labelled |= {
+        labelled[name] = {
             f"{name}: {case_label(document, positions[case.name], names=False)}": case
             for case in images.get(name, ())
         }
@@ -195,14 +198,17 @@ def _comparison(documents: Mapping[str, Mapping[str, Any]]) -> Section:
     )
 
 
-def _curves(run: Run) -> Section:
+def _curves(runs: Sequence[Run]) -> list[Section]:
+    if not runs:
+        return []
+    names = ", ".join(run.name for run in runs)
     figure = Figure(
-        learning_curves(run.metrics),
-        f"Line plots of everything logged while training {run.name}, over the steps.",
-        "Everything logged, each on its own scale.",
+        learning_curves({run.name: run.metrics for run in runs}),
+        f"Line plots of everything logged while training {names}, over the steps.",
+        "Everything logged, one plot each" + (", all runs in it." if len(runs) > 1 else "."),
         plot=True,
     )
-    return Section(f"Learning curves of {run.name}", figures=[figure])
+    return [Section(f"Learning curves of {names}", figures=[figure])]
 
 
 def _previews(run: Run) -> Section:

@@ -17,6 +17,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...heading.childNodes);
+    if (!button.textContent.trim()) button.ariaLabel = `Sort by column ${column + 1}`;
     heading.append(button);
     button.addEventListener("click", () => {
       const ascending = heading.getAttribute("aria-sort") !== "ascending";

@@ -131,6 +131,17 @@
     }, { capture: true });
   }
 
+  // Bright letters are lost on bone and dark ones on air.
+  function outlineText(nv) {
+    const draw = nv.drawText.bind(nv);
+    nv.drawText = ([x, y], text, scale, colour) => {
+      for (const [dx, dy] of [[-1.5, 0], [1.5, 0], [0, -1.5], [0, 1.5]]) {
+        draw([x + dx, y + dy], text, scale, [0, 0, 0, 1]);
+      }
+      draw([x, y], text, scale, colour);
+    };
+  }
+
   async function open() {
     const module = new Blob([await unpacked("niivue")], { type: "text/javascript" });
     const { Niivue } = await import(URL.createObjectURL(module));
@@ -141,11 +152,13 @@
         multiplanarShowRender: 0, sliceType: PLANES.three, crosshairWidthUnit: "mm",
         crosshairWidth: 1, crosshairGap: 6, crosshairColor: [1, 0.75, 0, 0.9], dragMode: 0,
         dragModePrimary: 8, dragAndDropEnabled: false, loadingText: "", logLevel: "error",
+        isCornerOrientationText: true, fontColor: [1, 1, 0.55, 1], fontMinPx: 16,
       });
       nv.addColormap("error", {
         R: [90, 20, 0, 200, 255], G: [200, 90, 0, 60, 190], B: [255, 220, 0, 20, 90],
         A: [255, 255, 255, 255, 255], I: [0, 64, 128, 192, 255],
       });
+      outlineText(nv);
       await nv.attachToCanvas(canvas, false);
       const panel = {
         kind: stage.dataset.kind, stage, canvas, nv,
