@@ -256,3 +256,22 @@ def test_ct_and_mr_in_one_comparison_are_refused(
     assert code == 2
     assert "images of several kinds are compared (measured CT and MR" in err
     assert "--modality" in err
+
+
+def test_the_report_holds_every_measure_its_floor_and_its_definition(
+    network: Path, tmp_path: Path, medgan_cli: Cli
+) -> None:
+    real = pictures(tmp_path / "real", 40, seed=1)
+    fake = pictures(tmp_path / "fake", 20, seed=2, brightness=0.6)
+    page = tmp_path / "sets.html"
+    code, out, err = medgan_cli(
+        "compare-sets", real, fake, "--features", network, "--html", page, "--json", "-"
+    )
+    assert code == 0, err
+    document, text = json.loads(out), page.read_text(encoding="utf-8")
+    for key in ("fid", "floor_fid", "precision", "floor_recall"):
+        assert f"{document[key]:.4g}" in text
+    for part in ("full region", "20 images at a time of 40 real and 20 others", "4 patients"):
+        assert part in text
+    assert str(tmp_path) not in text
+    assert text.count("data:image/png") == 1

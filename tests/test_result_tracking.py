@@ -137,6 +137,8 @@ def test_a_comparison_of_sets_becomes_a_run(store, medgan_cli, tmp_path):
     for name in ("fid", "kid", "floor_fid", "floor_kid", "n_real", "n_fake"):
         assert run.data.metrics[name] == document[name]
     assert run.data.params["features.hash"] == document["features"]["hash"]
+    report = downloaded(client, run.info.run_id, "report.html", tmp_path)
+    assert f"{document['fid']:.4g}".encode() in report
     assert run.data.params["input.fake.sha256"] == fingerprint(tmp_path / "fake")
     assert_tells_nobody(client, run, store, MARKER, str(tmp_path))
 

@@ -1,23 +1,12 @@
 """``medgan compare-sets``: how far a set of images is from a real one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.tracking import TrackTarget, open_tracking, track
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_ROWS = (
-    ("FID", "fid", True),
-    ("KID", "kid", True),
-    ("precision", "precision", False),
-    ("recall", "recall", False),
-)
-"""Heading, key, and whether it has a standard deviation."""
 
 _DEFINITION = ("features", "region", "crop_mm", "splits", "split_by", "seed", "std_ddof")
 """What two comparisons must share for their numbers to mean the same."""
@@ -78,17 +67,20 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     json: JsonTarget = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
     track_uri: TrackTarget = None,
 ) -> None:
     """Measure how far a set of images is from a real one, beside real against real images.
 
     Example: medgan compare-sets real_ct/ synthetic_ct/ --region planes --json distance.json
     """
-    from medgan.cli.evaluate import require_targets
+    from medgan.cli.evaluate import print_table, require_targets
     from medgan.metrics.features import extractor_named
     from medgan.metrics.set_evaluation import SetOptions, compare_sets
+    from medgan.report.html import write_report
+    from medgan.report.sets import distance_report, distance_table
 
-    require_targets(json)
+    require_targets(json, html)
     store = open_tracking(track_uri)
     options = SetOptions(
         region=region,
@@ -105,10 +97,14 @@ def command(
     )
     document = compare_sets(real, fake, extractor_named(features), options)
     out = result_console(json)
-    out.print(distance_table(document))
+    print_table(out, distance_table(document))
     for warning in document["warnings"]:
         out.print(f"Note: {warning}.", markup=False, highlight=False)
     emit_json(document, json)
+    report = distance_report(document) if html or store else None
+    if html is not None and report is not None:
+        write_report(html, report)
+        out.print(f"Report: {html}", highlight=False, markup=False)
     track(
         store,
         "compare-sets",
@@ -125,41 +121,6 @@ def command(
             "fake_masks": fake_masks,
             "annotations": annotations,
         },
+        report=report,
         out=out,
     )
-
-
-def distance_table(document: dict[str, Any]) -> "Table":
-    """The measures of both comparisons, each named with the features it was taken from.
-
-    Args:
-        document: what ``compare_sets`` returns.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    from medgan.metrics.aggregates import counted
-
-    name = document["features"]["name"]
-    patients = document["n_patients"]
-    people = "unknown patients" if patients is None else counted(patients, "patient")
-    caption = (
-        f"{document['region']} region; {document['n_compared']} images at a time of "
-        f"{document['n_real']} real and {document['n_fake']} others; {people} in the real set; "
-        f"{document['splits']} splits by {document['split_by']}; "
-        f"weights {document['features']['hash'][:12]}; window {document['features']['window']}"
-    )
-    table = Table(caption=Text(caption), caption_justify="left")
-    table.add_column("measure")
-    table.add_column("against real", justify="right")
-    table.add_column("floor: real against real", justify="right")
-    for heading, key, spread in _ROWS:
-        values = [_cell(document, prefix + key, spread) for prefix in ("", "floor_")]
-        table.add_row(Text(f"{heading} ({name})"), *values)
-    return table
-
-
-def _cell(document: dict[str, Any], key: str, spread: bool) -> str:
-    value = f"{document[key]:.4g}"
-    deviation = document.get(f"{key}_std") if spread else None
-    return value if deviation is None else f"{value} ± {deviation:.2g}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medgan.config import PairConfig, TrainConfig
 from medgan.data.registration import register_rigid
-from medgan.errors import TrainingError
+from medgan.errors import MedganError, TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import write_volume
 from medgan.io.files import write_json
@@ -25,6 +25,7 @@ from medgan.report.cases import case_sections
 from medgan.report.html import Report, Section, Table, write_report
 from medgan.report.images import CaseImages
 from medgan.training.run_folder import RunFolder
+from medgan.training.sync import sync_run
 from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid
 from medgan.volumes.masks import body_mask
@@ -85,7 +86,17 @@ def run(
     cases = [evaluate_case(translator, *_read(config, pair, translator), pair.name)
              for pair in config.evaluation]  # fmt: skip
     write_cases(out, cases, direction)
+    _mirror(config, out)
     return cases
+
+
+def _mirror(config: TrainConfig, out: Path) -> None:
+    """Bring the report and all that is new to MLflow; the run folder is whole without it."""
+    if config.tracking.enabled:
+        try:
+            sync_run(out)
+        except MedganError as error:
+            _log.warning("%s", error)
 
 
 def _require_same_training(begun: TrainConfig, wanted: TrainConfig, out: Path) -> None:
