@@ -123,7 +123,7 @@ def test_info_is_pure_json_on_standard_output(capsys: pytest.CaptureFixture[str]
     facts = json.loads(out)
     assert facts["version"] == medgan.__version__
     assert list(facts["verbs"]) == list(VERBS)
-    assert ".nii.gz" in facts["formats"]
+    assert {"DICOM", ".nii.gz"} <= set(facts["formats"])
     assert "synthrad2023" in facts["protocols"]
     assert facts["contrasts"] == ["t1", "t2"]
     assert "synthrad2023" in err

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import stat
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(OutputError, match=r"parent is a folder|Create the folder"):
         (tmp_path / "file").write_text("")
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    require_writable(pipe)
+    write_json(pipe, {"mae": 1})
+    assert json.loads(os.read(reader, 1000)) == {"mae": 1}
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_folder_is_not_replaced_by_a_file(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def study(tmp_path: Path) -> Path:
     folder = tmp_path / "study"
     head = scan_head(4, spacing_mm=(6.0, 6.0, 6.0), supersample=1)
     for name, volume in (("mr", head.mr), ("ct", head.ct), ("gap", head.mr)):
-        for path in write_series(volume, folder / name, created=CREATED, seed=name):
+        scan = replace(volume, synthetic=False)
+        for path in write_series(scan, folder / name, created=CREATED, seed=name):
             header = pydicom.dcmread(path)
             assert marked(header) > 100
             header.save_as(path)

@@ -21,7 +21,7 @@ class Info:
     Attributes:
         version: of medgan.
         verbs: of the command line, with what each does.
-        formats: suffixes of the files that are read and written.
+        formats: that are read and written: DICOM, and suffixes of files.
         methods: ways to train.
         networks: that the methods train.
         contrasts: of the phantoms that anchor a training.
@@ -48,7 +48,7 @@ def gather() -> Info:
     return Info(
         version=__version__,
         verbs=dict(VERBS),
-        formats=tuple(SUFFIXES),
+        formats=("DICOM", *SUFFIXES),
         methods=METHODS,
         networks=NETWORKS,
         contrasts=get_args(PhantomConfig.model_fields["contrast"].annotation),

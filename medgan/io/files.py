@@ -4,11 +4,12 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -36,7 +37,8 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write under a temporary name in the same folder and rename at the end.
 
     Inside the ``with`` block, create the file at the path given. When the block ends it is flushed
-    to the disk and takes the place of ``path``; when the block raises it is removed.
+    to the disk and takes the place of ``path``; when the block raises it is removed. A device or a
+    pipe is written into instead.
 
     Args:
         path: the file to make or replace.
@@ -48,19 +50,39 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: no such folder, no permission, disk full, read-only file system.
     """
     target = Path(path)
+    place = _through_a_copy if _is_special(target) else _beside
+    with output_errors(target), place(target) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{uuid4().hex[:12]}-{target.name}")
     try:
-        with output_errors(target):
-            if not target.parent.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
-            yield temporary
-            _flush(temporary)
-            temporary.replace(target)
-            _flush(target.parent)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
+        yield temporary
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)
     finally:
         # The folder itself may be unreadable, which has been reported by then.
         if os.access(target.parent, os.X_OK):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _through_a_copy(target: Path) -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder) / target.name
+        yield temporary
+        with temporary.open("rb") as made, target.open("wb") as out:
+            shutil.copyfileobj(made, out)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a device or a pipe, such as /dev/null, whose place no file must take."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[OSError]]:
@@ -107,7 +129,8 @@ def require_writable(path: str | os.PathLike[str]) -> None:
     with output_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder", str(target))
-        TemporaryFile(dir=target.parent).close()
+        if not _is_special(target):
+            TemporaryFile(dir=target.parent).close()
 
 
 def remove_strays(folder: Path) -> None:
