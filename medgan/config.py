@@ -78,9 +78,14 @@ class PhantomConfig(_Frozen):
 
 
 class ScanConfig(_Frozen):
-    """One scan of one patient; a bare path is short for ``{path: ...}``."""
+    """One scan of one patient, a file or DICOM folder; a bare path is short for ``{path: ...}``."""
 
     path: Path
+    series: str | None = Field(
+        None,
+        description="Picks one series of a DICOM folder, e.g. modality=MR,contrast=T1; null: it "
+        "holds one only.",
+    )
     hu_offset: float = Field(0.0, description="Added to the file's values, e.g. -1024.")
 
     @model_validator(mode="before")

@@ -14,8 +14,24 @@ def scans(tmp_path):
     return paths
 
 
-def test_different_scans_pass(scans):
-    require_disjoint({"training": scans[:2], "evaluation": scans[2:]})
+def test_different_scans_pass_until_one_becomes_the_copy_of_another(scans):
+    groups = {"training": scans[:2], "evaluation": scans[2:]}
+    require_disjoint(groups)
+    scans[3].write_bytes(scans[0].read_bytes())
+    with pytest.raises(DataError):
+        require_disjoint(groups)
+
+
+def test_a_copied_folder_is_a_leak_whatever_its_files_are_called(scans, tmp_path):
+    for folder, names in (("one", "ab"), ("two", "dc"), ("three", "ab")):
+        (tmp_path / folder).mkdir()
+        for name, scan in zip(names, scans, strict=False):
+            (tmp_path / folder / name).write_bytes(scan.read_bytes())
+    (tmp_path / "three" / "b").write_bytes(b"another slice")
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    require_disjoint({"training": [one], "evaluation": [three]})
+    with pytest.raises(DataError, match="used for training and for evaluation"):
+        require_disjoint({"training": [one], "evaluation": [two]})
 
 
 def test_a_renamed_copy_is_a_leak_and_both_groups_are_named(scans, tmp_path):
@@ -30,8 +46,10 @@ def test_a_renamed_copy_is_a_leak_and_both_groups_are_named(scans, tmp_path):
     assert str(copy) in message
 
 
-def test_the_same_scan_twice_in_one_group_is_no_leak(scans):
+def test_the_same_scan_twice_is_a_leak_between_groups_only(scans):
     require_disjoint({"training": [scans[0], scans[0]], "evaluation": [scans[1]]})
+    with pytest.raises(DataError):
+        require_disjoint({"training": [scans[0]], "evaluation": [scans[1], scans[0]]})
 
 
 def test_training_refuses_a_pair_that_it_is_trained_on(tiny_document, tmp_path):

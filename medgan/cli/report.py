@@ -88,24 +88,13 @@ def _images(folder: Path, run: "Run", names: list[str]) -> "Iterator[CaseImages]
 
 
 def _case_images(config: "TrainConfig", pair: "PairConfig", prediction: Path) -> "CaseImages":
-    from medgan.data.registration import register_rigid
     from medgan.io import read_volume
-    from medgan.recipes.training import read_scan
+    from medgan.recipes.training import read_pair
     from medgan.report.attention import read_attention
     from medgan.report.images import CaseImages
-    from medgan.volumes.geometry import Grid
-    from medgan.volumes.resampling import resample
 
     result = read_volume(prediction, modality=config.target)
-    ends = {
-        config.source: read_scan(config, pair.source, config.source),
-        config.target: read_scan(config, pair.target, config.target),
-    }
-    # As in the evaluation it is the CT that moves.
-    if pair.register_rigidly:
-        ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
-    else:
-        ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
+    ends = read_pair(config, pair)
     kept = prediction.parent.with_name("attention") / prediction.name
     attention = read_attention(kept) if kept.is_file() else None
     return CaseImages(pair.name, result, ends[config.source], ends[config.target], attention)

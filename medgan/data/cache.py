@@ -16,7 +16,7 @@ from medgan.config import PreparationConfig
 from medgan.data.preparation import Prepared, prepare
 from medgan.errors import MedganError
 from medgan.io import read_volume, split_suffix, write_json, writing
-from medgan.io.files import output_errors
+from medgan.io.files import content_sha256, output_errors
 from medgan.io.metaimage import data_file
 from medgan.volumes import Modality, Volume
 from medgan.volumes.intensity import scale_from_dict
@@ -40,15 +40,17 @@ def prepare_cached(
     *,
     modality: Modality | None = None,
     hu_offset: float = 0.0,
+    series: str | None = None,
 ) -> Prepared:
     """Read and prepare a scan, or take it from the cache if the very same was prepared before.
 
     Args:
-        path: a file ``read_volume`` knows.
+        path: a file or DICOM folder ``read_volume`` knows.
         settings: how to prepare it.
         cache_dir: None: ``default_cache_dir()``.
         modality: None: told from the values, as ``read_volume`` does.
         hu_offset: added to every value, for files that do not store HU.
+        series: rule that picks one series of a DICOM folder.
 
     Returns:
         The prepared scan; its arrays are mapped from disk and read-only.
@@ -57,11 +59,11 @@ def prepare_cached(
         MedganError: the file cannot be read or prepared, or the cache cannot be written.
     """
     path = Path(path)
-    key = _key(path, [settings.model_dump(mode="json"), modality, hu_offset])
+    key = _key(path, [settings.model_dump(mode="json"), modality, hu_offset, series])
     entry = (cache_dir or default_cache_dir()) / "prepared" / key
     prepared = _load(entry)
     if prepared is None:
-        volume = read_volume(path, modality=modality)
+        volume = read_volume(path, modality=modality, series=series)
         if hu_offset:
             volume = volume.with_array(volume.array.astype(np.float32) + np.float32(hu_offset))
         _save(prepare(volume, settings), entry)
@@ -83,13 +85,8 @@ def _key(path: Path, facts: list[Any]) -> str:
     if path.suffix.lower() in {".mhd", ".nrrd"} and (data := data_file(path)) != path:
         files.append(data)
     for file in files:
-        digest.update(bytes.fromhex(_checksum(file)))
+        digest.update(bytes.fromhex(content_sha256(file)))
     return digest.hexdigest()
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _save(prepared: Prepared, entry: Path) -> None:
@@ -114,7 +111,7 @@ def _save(prepared: Prepared, entry: Path) -> None:
             "frame_of_reference": volume.frame_of_reference,
             "synthetic": volume.synthetic,
             "scale": prepared.scale.to_dict(),
-            "sha256": {name: _checksum(entry / f"{name}.npy") for name in _ARRAYS},
+            "sha256": {name: content_sha256(entry / f"{name}.npy") for name in _ARRAYS},
         },
     )
 
@@ -123,7 +120,7 @@ def _load(entry: Path) -> Prepared | None:
     """The entry if it is complete and undamaged."""
     try:
         facts = json.loads((entry / _SIDECAR).read_text(encoding="utf-8"))
-        if any(facts["sha256"][name] != _checksum(entry / f"{name}.npy") for name in _ARRAYS):
+        if any(facts["sha256"][name] != content_sha256(entry / f"{name}.npy") for name in _ARRAYS):
             return None
         array, mask, margin = (
             np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS

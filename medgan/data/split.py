@@ -1,6 +1,5 @@
 """No patient in two places: splits by patient, and a check for leaks."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from medgan.errors import DataError
+from medgan.io.files import content_sha256
 
 SPLIT_STREAM = 6
 
@@ -53,15 +53,15 @@ def require_disjoint(groups: Mapping[str, Sequence[Path]]) -> None:
     """Refuse scans that stand in more than one group, under whatever name.
 
     Args:
-        groups: files by what they are for ("training", "evaluation").
+        groups: files or DICOM folders by what they are for ("training", "evaluation").
 
     Raises:
-        DataError: two groups hold a file of the same content; both groups are named.
+        DataError: two groups hold a scan of the same content; both groups are named.
     """
     seen: dict[str, tuple[str, Path]] = {}
     for group, paths in groups.items():
         for path in paths:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = content_sha256(path)
             other, first = seen.setdefault(digest, (group, path))
             if other != group:
                 raise DataError(

@@ -30,14 +30,18 @@ SUFFIXES = (*_NIFTI, *_ITK)
 """Endings of the files that can be read and written."""
 
 
-def read_volume(path: str | os.PathLike[str], *, modality: Modality | None = None) -> Volume:
+def read_volume(
+    path: str | os.PathLike[str], *, modality: Modality | None = None, series: str | None = None
+) -> Volume:
     """Read a volume from NIfTI, MetaImage, NRRD or DICOM.
 
     Args:
         path: a .nii, .nii.gz, .mha, .mhd (with its .raw or .zraw beside it) or .nrrd file; a DICOM
-            file; or a folder that holds exactly one DICOM series.
+            file; or a folder of DICOM series.
         modality: "CT", "MR" or "LABEL". None: as DICOM says; in other files "CT" when the minimum
             is below -500, else "MR".
+        series: rule that picks one DICOM series, e.g. "modality=MR,contrast=T1"; None: there is
+            only one.
 
     Returns:
         Array (X, Y, Z): stored integers, or float32 where real or scaled; affine to RAS in mm.
@@ -46,10 +50,11 @@ def read_volume(path: str | os.PathLike[str], *, modality: Modality | None = Non
         FileError: missing, unknown ending, damaged, truncated, too large, not scalar.
         GeometryError: not 3-D, irregular, or the file does not say where the image lies.
         DataError: NaN or infinite values; no DICOM series, several, or one of another modality.
+        ConfigError: the rule cannot be understood.
     """
     path = Path(path)
     if _is_dicom(path):
-        return _read_dicom(path, modality)
+        return _read_dicom(path, modality, series)
     read = read_nifti if _known_suffix(path) in _NIFTI else read_itk
     if not path.is_file():
         raise FileError("no such file" if not path.exists() else "is not a file", where=path)
@@ -106,11 +111,11 @@ def _is_dicom(path: Path) -> bool:
     return is_dicom(path)
 
 
-def _read_dicom(path: Path, modality: Modality | None) -> Volume:
+def _read_dicom(path: Path, modality: Modality | None, rule: str | None) -> Volume:
     # Only here: who reads other files need not load pydicom.
     from medgan.io.dicom import choose, index_folder, read_series
 
-    volume = read_series(choose(index_folder(path).entries, None)).volume
+    volume = read_series(choose(index_folder(path).entries, rule)).volume
     if modality not in (None, volume.modality):
         raise DataError(
             "the series is of another modality",

@@ -1,6 +1,7 @@
 """Files whole or not at all: listed without passing any over, written so that no half is left."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -83,6 +84,19 @@ def _through_a_copy(target: Path) -> Iterator[Path]:
 def _is_special(path: Path) -> bool:
     """Whether this is a device or a pipe, such as /dev/null, whose place no file must take."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def content_sha256(path: Path) -> str:
+    """Hash of a file's content, or of all contents below a folder, whatever the files are called.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if path.is_dir():
+        contents = sorted(content_sha256(file) for file in files_below(path)[0] if file.is_file())
+        return hashlib.sha256("".join(contents).encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[OSError]]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgan.config import PairConfig, TrainConfig
-from medgan.data.registration import register_rigid
 from medgan.errors import MedganError, TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import write_volume
@@ -20,16 +19,14 @@ from medgan.metrics.floors import floors
 from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
 from medgan.models.model_file import Direction
 from medgan.recipes import training
-from medgan.recipes.training import OnStep, read_scan
+from medgan.recipes.training import OnStep, read_pair
 from medgan.report.cases import case_sections
 from medgan.report.html import Report, Section, Table, write_report
 from medgan.report.images import CaseImages
 from medgan.training.run_folder import RunFolder
 from medgan.training.sync import sync_run
 from medgan.volumes import Volume
-from medgan.volumes.geometry import Grid
 from medgan.volumes.masks import body_mask
-from medgan.volumes.resampling import resample
 
 PROTOCOLS: dict[str, str] = {"CT": "synthrad2023", "MR": "mr-normalised"}
 MASK_RULE = "body masks of source and reference, both"
@@ -167,18 +164,8 @@ def in_unit_of(image: Volume, reference: Volume, mask: NDArray[np.bool_]) -> Vol
 
 
 def _read(config: TrainConfig, pair: PairConfig, translator: Translator) -> tuple[Volume, Volume]:
-    """A pair's source and reference for the translator's direction, on the MR's grid.
-
-    It is always the CT that is moved: never the MR, never a synthetic image.
-    """
-    ends = {
-        config.source: read_scan(config, pair.source, config.source),
-        config.target: read_scan(config, pair.target, config.target),
-    }
-    if pair.register_rigidly:
-        ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
-    else:
-        ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
+    """A pair's source and reference for the translator's direction."""
+    ends = read_pair(config, pair)
     return ends[translator.source], ends[translator.target]
 
 

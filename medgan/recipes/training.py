@@ -8,22 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from medgan.config import ScanConfig, TrainConfig
+from medgan.config import PairConfig, ScanConfig, TrainConfig
 from medgan.data.batches import Batches
 from medgan.data.cache import prepare_cached
 from medgan.data.phantom_slices import PhantomSlices
 from medgan.data.preparation import Prepared
+from medgan.data.registration import register_rigid
 from medgan.data.scanned_slices import ScannedSlices
 from medgan.data.slices import UnpairedSlices
 from medgan.data.split import require_disjoint, split_patients
 from medgan.errors import ConfigError, FileError
 from medgan.io import read_volume
+from medgan.io.files import content_sha256
 from medgan.phantoms.from_ct import anatomy_of
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.trainer import Trainer
 from medgan.training.validation import Validator
 from medgan.volumes import Modality, Volume
+from medgan.volumes.geometry import Grid
+from medgan.volumes.resampling import resample
 
 DATA_VARIABLE = "MEDGAN_DATA"
 
@@ -70,7 +74,7 @@ def scan_path(config: TrainConfig, scan: ScanConfig) -> Path:
 
     Raises:
         ConfigError: a relative path without ``data.root`` and without MEDGAN_DATA.
-        FileError: no such file.
+        FileError: no such file or folder.
     """
     path = scan.path
     if not path.is_absolute():
@@ -82,8 +86,8 @@ def scan_path(config: TrainConfig, scan: ScanConfig) -> Path:
                 remedy=f"Set data.root or the environment variable {DATA_VARIABLE}",
             )
         path = Path(root) / path
-    if not path.is_file():
-        raise FileError("no such file", where=path)
+    if not path.exists():
+        raise FileError("no such file or folder", where=path)
     return path
 
 
@@ -141,6 +145,7 @@ def prepared_scans(
             config.preparation,
             modality=modality,
             hu_offset=scan.hu_offset,
+            series=scan.series,
         )
         for scan in scans
     )
@@ -148,15 +153,28 @@ def prepared_scans(
 
 def read_scan(config: TrainConfig, scan: ScanConfig, modality: Modality) -> Volume:
     """A scan as it is stored, its offset added."""
-    volume = read_volume(scan_path(config, scan), modality=modality)
+    volume = read_volume(scan_path(config, scan), modality=modality, series=scan.series)
     if not scan.hu_offset:
         return volume
     return volume.with_array(volume.array.astype(np.float32) + np.float32(scan.hu_offset))
 
 
+def read_pair(config: TrainConfig, pair: PairConfig) -> dict[Modality, Volume]:
+    """Both ends of a pair by modality, on the MR's grid.
+
+    It is always the CT that is moved: never the MR, never a synthetic image.
+    """
+    ends: dict[Modality, Volume] = {
+        config.source: read_scan(config, pair.source, config.source),
+        config.target: read_scan(config, pair.target, config.target),
+    }
+    if pair.register_rigidly:
+        ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
+    else:
+        ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
+    return ends
+
+
 def _fingerprint(paths: Sequence[Path]) -> str:
-    """One hash of the content of all files, in order."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    """One hash of the content of all scans, in order."""
+    return hashlib.sha256("".join(map(content_sha256, paths)).encode()).hexdigest()

@@ -5,8 +5,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydicom import Dataset
-
 from medgan.errors import GeometryError, MedganError
 from medgan.io import read_volume, write_json, write_volume
 from medgan.io.batch.modality import known_modality, require_scan
@@ -25,22 +23,6 @@ ENDINGS: dict[Format, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"
 """What the name of a result ends in; a DICOM series is a folder."""
 
 SIDECAR = "sidecar.json"
-
-_IDENTITY = {
-    "patient_id": "PatientID",
-    "patient_name": "PatientName",
-    "patient_birth_date": "PatientBirthDate",
-    "patient_sex": "PatientSex",
-    "study_uid": "StudyInstanceUID",
-    "study_date": "StudyDate",
-    "study_time": "StudyTime",
-    "study_id": "StudyID",
-    "accession_number": "AccessionNumber",
-    "study_description": "StudyDescription",
-    "series_description": "SeriesDescription",
-    "body_part": "BodyPartExamined",
-    "patient_position": "PatientPosition",
-}
 
 _IS_DICOM = "is DICOM already: with --deidentify it is copied, with --irregular resample repaired"
 
@@ -166,9 +148,7 @@ def _dicom_to_dicom(job: Job, entry: SeriesEntry) -> Outcome:
         if options.deidentify:
             header = deidentify(header, options.key or b"")
         created = datetime.fromisoformat(job.created)
-        write_series(
-            series.volume, job.result, _identity_of(header), created=created, seed=job.seed
-        )
+        write_series(series.volume, job.result, Identity.of(header), created=created, seed=job.seed)
         return Outcome("repaired", series.repairs, _warnings(series.volume))
     if not options.deidentify:
         return Outcome("skipped", error=_IS_DICOM)
@@ -177,12 +157,6 @@ def _dicom_to_dicom(job: Job, entry: SeriesEntry) -> Outcome:
         target = job.result / f"{number:04d}.dcm"
         deidentify_file(path, target, options.key or b"", root=job.root)
     return Outcome("converted")
-
-
-def _identity_of(header: Dataset) -> Identity:
-    """The patient and the study that a header names."""
-    values = {name: str(header.get(word) or "") or None for name, word in _IDENTITY.items()}
-    return Identity(**values, series_number=int(header.get("SeriesNumber") or 1))
 
 
 def _warnings(volume: Volume) -> tuple[str, ...]:

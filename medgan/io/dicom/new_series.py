@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
@@ -66,6 +67,13 @@ class Identity:
     series_number: int = 1
     body_part: str | None = None
     patient_position: str | None = None
+
+    @classmethod
+    def of(cls, header: Dataset) -> Self:
+        """The patient and the study that a header names."""
+        words = {name: word for name, word in _KEYWORDS.items() if name != "series_number"}
+        values = {name: str(header.get(word) or "") or None for name, word in words.items()}
+        return cls(**values, series_number=int(header.get("SeriesNumber") or 1))
 
 
 _KEYWORDS = {
