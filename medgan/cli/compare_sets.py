@@ -5,7 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from medgan.cli.console import JsonTarget, emit_json, result_console
+from medgan.cli.console import (
+    JsonTarget,
+    emit_json,
+    print_table,
+    require_targets,
+    result_console,
+)
 from medgan.cli.tracking import TrackTarget, open_tracking, track
 
 _DEFINITION = ("features", "region", "crop_mm", "splits", "split_by", "seed", "std_ddof")
@@ -74,7 +80,6 @@ def command(
 
     Example: medgan compare-sets real_ct/ synthetic_ct/ --region planes --json distance.json
     """
-    from medgan.cli.evaluate import print_table, require_targets
     from medgan.metrics.features import extractor_named
     from medgan.metrics.set_evaluation import SetOptions, compare_sets
     from medgan.report.html import write_report

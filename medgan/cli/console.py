@@ -7,12 +7,15 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import track
+
+if TYPE_CHECKING:
+    from medgan.report.html import Table
 
 T = TypeVar("T")
 
@@ -60,6 +63,42 @@ def progress(items: Iterable[T], description: str) -> Iterator[T]:
     for number, item in enumerate(items, 1):
         yield item
         out.print(f"{description} {number}{total}", markup=False, highlight=False)
+
+
+def print_table(out: Console, table: "Table") -> None:
+    """Show a report's table on a terminal."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    from medgan.report.html import cell_text
+
+    grid = Grid(caption=Text(table.caption), caption_justify="left")
+    for index, column in enumerate(table.columns):
+        grid.add_column(Text(column), justify="right" if index else "left")
+    for row in table.rows:
+        grid.add_row(*(Text(cell_text(value)) for value in row))
+    out.print(grid)
+
+
+def require_targets(json: str | None, html: Path | None = None) -> None:
+    """Refuse results that cannot be written before anything is computed.
+
+    Args:
+        json: the value of ``--json``.
+        html: the value of ``--html``.
+
+    Raises:
+        ConfigError: both name one file.
+        OutputError: one of them cannot be written.
+    """
+    from medgan.errors import ConfigError
+    from medgan.io.files import require_writable
+
+    targets = [Path(target) for target in (json, html) if target and str(target) != "-"]
+    if len({target.absolute() for target in targets}) < len(targets):
+        raise ConfigError("--json and --html name the same file", where=html)
+    for target in targets:
+        require_writable(target)
 
 
 def emit_json(document: object, target: str | Path | None) -> None:

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medgan.cli.console import JsonTarget
+from medgan.cli.console import JsonTarget, print_table, require_targets
 from medgan.cli.tracking import TrackTarget, open_tracking, track
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from medgan.metrics.cases import CaseFiles
     from medgan.report.html import Report, Table
     from medgan.report.images import CaseImages
@@ -118,42 +116,6 @@ def command(
         report=report,
         out=out,
     )
-
-
-def print_table(out: "Console", table: "Table") -> None:
-    """Show a report's table on a terminal."""
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    from medgan.report.html import cell_text
-
-    grid = Grid(caption=Text(table.caption), caption_justify="left")
-    for index, column in enumerate(table.columns):
-        grid.add_column(Text(column), justify="right" if index else "left")
-    for row in table.rows:
-        grid.add_row(*(Text(cell_text(value)) for value in row))
-    out.print(grid)
-
-
-def require_targets(json: str | None, html: Path | None = None) -> None:
-    """Refuse results that cannot be written before anything is computed.
-
-    Args:
-        json: the value of ``--json``.
-        html: the value of ``--html``.
-
-    Raises:
-        ConfigError: both name one file.
-        OutputError: one of them cannot be written.
-    """
-    from medgan.errors import ConfigError
-    from medgan.io.files import require_writable
-
-    targets = [Path(target) for target in (json, html) if target and str(target) != "-"]
-    if len({target.absolute() for target in targets}) < len(targets):
-        raise ConfigError("--json and --html name the same file", where=html)
-    for target in targets:
-        require_writable(target)
 
 
 def _write(

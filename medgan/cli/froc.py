@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medgan.cli.console import JsonTarget
+from medgan.cli.console import JsonTarget, print_table, require_targets
 from medgan.cli.tracking import TrackTarget, open_tracking, track
 
 
@@ -46,7 +46,6 @@ def command(
     --seriesuids seriesuids.csv results.csv --threshold 0.5
     """
     from medgan.cli.console import emit_json, result_console
-    from medgan.cli.evaluate import print_table, require_targets
     from medgan.metrics.luna16 import evaluate_detections
     from medgan.report.detection import froc_report, froc_tables
 
