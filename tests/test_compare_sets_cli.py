@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from medgan.io import write_volume
-from medgan.metrics.distribution import fid
-from medgan.metrics.features import torchscript_extractor
+from medgan.metrics.distribution import fid, squared_mmd
+from medgan.metrics.features import extractor_named, torchscript_extractor
+from medgan.metrics.set_evaluation import SetOptions, compare_sets
 from medgan.volumes import Volume
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -180,6 +182,88 @@ def test_the_table_names_the_features_in_every_row_and_shows_the_floor(
     shown = " ".join(out.split())
     assert "10 images at a time of 20 real and 12 others; 4 patients in the real set" in shown
     assert "Note: 10 images are compared at a time and each has 1280 features" in out
+
+
+def test_the_published_variant_stands_beside_the_standard_numbers_and_says_what_it_is(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = pictures(tmp_path / "real", 44, 1), pictures(tmp_path / "fake", 31, 2, 0.6)
+    given = (real, fake, "--features", network)
+    standard = result(medgan_cli, *given)
+    both = result(medgan_cli, *given, "--kid-variant", "attentiongan2019")
+    assert not any("attentiongan" in key or key == "kid_variant" for key in standard)
+    assert standard.items() <= {**both, "warnings": standard["warnings"]}.items()
+    assert both["kid_variant"] == {
+        "name": "attentiongan2019",
+        "largest_block": 10,
+        "kid_scale": 100,
+        "fid_scale": 0.01,
+        "images": "all of both sets, in random order",
+        "kid_error": "standard error over the blocks",
+    }
+    assert both["blocks_attentiongan2019"] == 5
+    extractor = torchscript_extractor(network)
+    rows, others = (
+        extractor.extract([np.load(path) for path in sorted(folder.rglob("*.npy"))])
+        for folder in (real, fake)
+    )
+    assert both["fid_attentiongan2019"] == pytest.approx(fid(rows, others) / 100, rel=1e-4)
+    assert both["kid_attentiongan2019"] == pytest.approx(
+        100 * squared_mmd(rows, others), abs=4 * both["kid_attentiongan2019_error"]
+    )
+    assert "published with inception features: with grid.pt" in both["warnings"][-1]
+
+
+def test_the_table_says_which_numbers_are_the_published_variant(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real, fake = pictures(tmp_path / "real", 44, 1), pictures(tmp_path / "fake", 31, 2)
+    code, out, _ = medgan_cli(
+        "compare-sets", real, fake, "--features", network, "--kid-variant", "attentiongan2019"
+    )
+    assert code == 0
+    shown = " ".join(out.split())
+    assert "FID x 0.01 as attentiongan2019 (grid.pt)" in shown
+    assert "KID x 100 as attentiongan2019 (grid.pt)" in shown
+    assert "44 real and 31 others in 5 blocks of at most 10 images, not comparable" in shown
+
+
+def natural_pictures(folder: Path, count: int, seed: int, ending: str) -> Path:
+    """Smooth colour pictures, each of another size and shape, in one flat folder."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    for index in range(count):
+        size = (int(rng.integers(40, 120)), int(rng.integers(40, 120)))
+        colours = Image.fromarray(rng.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+        colours.resize(size, Image.Resampling.BICUBIC).save(folder / f"{index}{ending}")
+    return folder
+
+
+def test_folders_of_png_and_jpeg_of_any_size_are_compared_with_a_features_file(
+    tmp_path: Path, network: Path, medgan_cli: Cli
+) -> None:
+    real = natural_pictures(tmp_path / "testB", 24, 1, ".png")
+    fake = natural_pictures(tmp_path / "fakes", 15, 2, ".jpg")
+    found = result(medgan_cli, real, fake, "--features", network)
+    assert (found["n_real"], found["n_fake"], found["n_compared"]) == (24, 15, 12)
+    assert (found["split_by"], found["n_patients"]) == ("image", None)
+    assert found["features"]["window"] == "0 to the largest value of the file's type"
+    assert found["fid"] == pytest.approx(found["floor_fid"], rel=0.7)
+
+
+def test_the_same_from_python_with_features_that_need_no_connection(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    real = natural_pictures(tmp_path / "testB", 20, 1, ".png")
+    fake = natural_pictures(tmp_path / "fakes", 12, 2, ".jpg")
+    found = compare_sets(
+        real,
+        fake,
+        extractor_named("efficientnet-lite0"),
+        SetOptions(kid_variant="attentiongan2019"),
+    )
+    assert found["features"]["name"] == "efficientnet-lite0"
+    assert (found["n_compared"], found["blocks_attentiongan2019"]) == (10, 2)
+    assert all(np.isfinite(found[key]) for key in ("fid", "kid", "floor_fid", "floor_kid"))
 
 
 @pytest.mark.parametrize(

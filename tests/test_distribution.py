@@ -15,10 +15,13 @@ from medgan.metrics.distribution import (
     fid,
     frechet_distance,
     kid,
+    kid_blocks,
     squared_mmd,
 )
 from medgan.metrics.manifolds import precision_recall
 from medgan.metrics.set_comparison import compare_features, split_in_half
+from medgan.metrics.set_evaluation import SetOptions
+from medgan.metrics.set_variants import attentiongan_distances
 
 Array = NDArray[np.float64]
 
@@ -155,6 +158,64 @@ def test_kid_repeats_with_its_seed_and_only_with_it() -> None:
     first, again, other = (kid(a, b, subset=10, subsets=5, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "sizes", "other_sizes"),
+    [
+        (20, 20, [10, 10], [10, 10]),
+        (23, 17, [7, 8, 8], [5, 6, 6]),
+        (12, 31, [3, 3, 3, 3], [7, 8, 8, 8]),
+        (8, 5, [8], [5]),
+    ],
+)
+def test_kid_blocks_are_those_of_plain_loops(
+    n: int, m: int, sizes: list[int], other_sizes: list[int]
+) -> None:
+    a, b = normal(n, 5, 1), normal(m, 5, 2, shift=0.5)
+    expected = []
+    start = other_start = 0
+    for size, other_size in zip(sizes, other_sizes, strict=True):
+        block, other = a[start : start + size], b[other_start : other_start + other_size]
+        expected.append(naive_squared_mmd(block, other))
+        start, other_start = start + size, other_start + other_size
+    assert (start, other_start) == (n, m)
+    assert kid_blocks(a, b, largest=10) == pytest.approx(np.array(expected), rel=1e-12)
+
+
+def test_blocks_too_small_for_an_estimate_are_refused() -> None:
+    with pytest.raises(DataError, match="100 and 19 images in 10 blocks"):
+        kid_blocks(normal(100, 4, 1), normal(19, 4, 2), largest=10)
+    assert len(kid_blocks(normal(100, 4, 1), normal(20, 4, 2), largest=10)) == 10
+
+
+def test_the_published_variant_is_the_mean_and_standard_error_of_blocks_in_its_scale() -> None:
+    a, b = normal(140, 16, 1), normal(120, 16, 2, shift=0.5)
+    found = attentiongan_distances(a, b)
+    assert found.blocks == 14
+    assert found.fid == pytest.approx(fid(a, b) / 100, rel=1e-12)
+    # The same expectation as of the whole sets: within what its own standard error allows.
+    assert found.kid == pytest.approx(100 * squared_mmd(a, b), abs=3 * found.kid_error)
+    assert found.kid > 4 * found.kid_error > 0
+    errors = [attentiongan_distances(a, b, seed=seed) for seed in range(40)]
+    spread = np.std([each.kid for each in errors], ddof=1)
+    assert 0 < spread < 2 * np.mean([each.kid_error for each in errors])
+    assert attentiongan_distances(a, b, seed=3) == errors[3]
+
+
+def test_sorted_images_are_shuffled_before_they_are_cut_into_blocks() -> None:
+    """Blocks of equal images would differ from one another far more than chance allows."""
+    rows = np.sort(normal(200, 1, 1), axis=0) * np.ones(8)
+    others = np.sort(normal(200, 1, 2), axis=0)[::-1] * np.ones(8)
+    unshuffled = 100 * kid_blocks(rows, others, largest=10).mean()
+    found = attentiongan_distances(rows, others)
+    assert unshuffled > 100
+    assert abs(found.kid) < 4 * found.kid_error < unshuffled
+
+
+def test_a_variant_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown variant of KID.*attentiongan2019"):
+        SetOptions(kid_variant="attentiongan")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("subset", [1, 13, 1000])

@@ -71,6 +71,13 @@ def command(
         int | None,
         typer.Option(help="Images in each KID subset; 1000 or all, if not given."),
     ] = None,
+    kid_variant: Annotated[
+        Literal["standard", "attentiongan2019"],
+        typer.Option(
+            help="attentiongan2019 adds what that publication's script prints: KID x 100 in blocks "
+            "of at most 10 images, FID / 100."
+        ),
+    ] = "standard",
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     json: JsonTarget = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained report.")] = None,
@@ -98,6 +105,7 @@ def command(
         patients=patients,
         splits=splits,
         kid_subset=kid_subset,
+        kid_variant=kid_variant,
         seed=seed,
     )
     document = compare_sets(real, fake, extractor_named(features), options)
@@ -116,6 +124,7 @@ def command(
         document,
         settings={
             "kid_subset": kid_subset,
+            "kid_variant": kid_variant,
             "modality": modality,
             **{name: document[name] for name in _DEFINITION if name in document},
         },

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from medgan.errors import ConfigError, DataError, FileError
 from medgan.io import SUFFIXES, read_volume, split_suffix
+from medgan.io.pictures import opened
 from medgan.metrics.extractor import Picture
 from medgan.volumes import Modality, Volume
 
@@ -115,17 +115,14 @@ def read_picture(path: Path) -> Picture:
     """A picture file, 8 or 16 bits a channel, as values from 0 to 1; transparency is dropped.
 
     Raises:
-        FileError: damaged, or not a picture.
+        FileError: damaged, not a picture, or too large.
     """
-    try:
-        with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-            if image.mode in ("1", "LA"):
-                array = np.asarray(image.convert("L"))
-            else:
-                array = np.asarray(image if grey else image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise FileError("the picture is damaged or of another kind", where=path) from error
+    with opened(path) as image:
+        grey = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+        if image.mode in ("1", "LA"):
+            array = np.asarray(image.convert("L"))
+        else:
+            array = np.asarray(image if grey else image.convert("RGB"))
     # PIL gives 16 bits as int32 too.
     return _to_unit(array.astype(np.uint16) if array.dtype == np.int32 else array, path)
 

@@ -15,6 +15,14 @@ from medgan.metrics.set_centres import AnnotationCentres, MaskCentres
 from medgan.metrics.set_comparison import SPLITS, SetComparison, compare_features
 from medgan.metrics.set_features import SetFeatures, extract_set, one_kind
 from medgan.metrics.set_regions import CROP_MM, Kind, Plane, Region, RegionRule
+from medgan.metrics.set_variants import (
+    ATTENTIONGAN,
+    ATTENTIONGAN_FEATURES,
+    KidVariant,
+    attentiongan_distances,
+    require_variant,
+    variant_definition,
+)
 from medgan.volumes import Modality
 
 HEAD_WINDOW_HU = (-1000.0, 2000.0)
@@ -43,6 +51,7 @@ class SetOptions:
         patients: how to tell the patient from a name; see ``open_set``.
         splits: divisions of the real set, at least ten.
         kid_subset: images in each KID subset; None: 1000, or all that are compared where fewer.
+        kid_variant: "attentiongan2019": besides, what that publication's script prints.
         seed: of all draws.
     """
 
@@ -56,7 +65,11 @@ class SetOptions:
     patients: str | None = None
     splits: int = SPLITS
     kid_subset: int | None = None
+    kid_variant: KidVariant = "standard"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_variant(self.kid_variant)
 
 
 def compare_sets(
@@ -75,7 +88,8 @@ def compare_sets(
     Returns:
         A document ready for JSON: the numbers, ``floor_`` and the same for real against real
         images, counts, ``features``, ``region``, ``warnings`` and, for three planes, each of them
-        under ``planes``, with means above and the smallest counts.
+        under ``planes``, with means above and the smallest counts. A variant of KID adds
+        ``kid_variant``, what it is, and its numbers, whose keys end with its name.
 
     Raises:
         FileError: a folder, mask or annotation file is missing or unreadable.
@@ -98,8 +112,15 @@ def compare_sets(
         if kind != "CT" and chosen.window_hu is not None:
             raise ConfigError("only CT has a window in HU", measured=kind)
         compared = _compare(reals, fakes, chosen)
+        published = _published(reals, fakes, chosen)
     warnings = _warnings(sets, reals, fakes, compared)
-    return _document(compared, extractor.facts, rules[0], kind, warnings)
+    if published and extractor.facts.name != ATTENTIONGAN_FEATURES:
+        warnings.append(
+            f"{ATTENTIONGAN} was published with {ATTENTIONGAN_FEATURES} features: with "
+            f"{extractor.facts.name} its numbers compare with no published table"
+        )
+    rows = {plane: _row(found) | published.get(plane, {}) for plane, found in compared.items()}
+    return _document(rows, extractor.facts, rules[0], kind, warnings)
 
 
 def _compare(
@@ -119,16 +140,32 @@ def _compare(
     }
 
 
+def _published(
+    reals: SetFeatures, fakes: SetFeatures, options: SetOptions
+) -> dict[Plane, dict[str, Any]]:
+    if options.kid_variant != ATTENTIONGAN:
+        return {}
+    return {
+        plane: attentiongan_distances(
+            rows.matrix(), fakes.planes[plane].matrix(), seed=options.seed
+        ).to_dict()
+        for plane, rows in reals.planes.items()
+        if plane in fakes.planes
+    }
+
+
 def _document(
-    compared: Mapping[Plane, SetComparison],
+    rows: Mapping[Plane, dict[str, Any]],
     facts: ExtractorFacts,
     rule: RegionRule,
     kind: Kind,
     warnings: list[str],
 ) -> dict[str, Any]:
-    rows = {plane: _row(found) for plane, found in compared.items()}
+    summary = _summary(list(rows.values()))
+    published = f"kid_{ATTENTIONGAN}" in summary
     document = {
-        **_summary(list(rows.values())),
+        **summary,
+        **({"kid_variant": variant_definition()} if published else {}),
         "std_ddof": STD_DDOF,
         "features": {
             "name": facts.name,

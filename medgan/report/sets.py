@@ -19,6 +19,7 @@ def distance_table(document: Document) -> Table:
         [f"{heading} ({name})", _cell(document, key), _cell(document, f"floor_{key}")]
         for heading, key in _ROWS
     ]
+    rows += _published_rows(document)
     columns = ["measure", "against real", "floor: real against real"]
     return Table(definition_text(document), columns, rows, sortable=False)
 
@@ -27,11 +28,20 @@ def definition_text(document: Document) -> str:
     """Region, sample, splits, network and window in one line."""
     patients = document["n_patients"]
     people = "unknown patients" if patients is None else counted(patients, "patient")
-    return (
+    text = (
         f"{document['region']} region; {document['n_compared']} images at a time of "
         f"{document['n_real']} real and {document['n_fake']} others; {people} in the real set; "
         f"{document['splits']} splits by {document['split_by']}; "
         f"weights {document['features']['hash'][:12]}; window {document['features']['window']}"
+    )
+    variant = document.get("kid_variant")
+    if variant is None:
+        return text
+    name = variant["name"]
+    return (
+        f"{text}; {name}: {document['n_real']} real and {document['n_fake']} others in "
+        f"{document[f'blocks_{name}']} blocks of at most {variant['largest_block']} images, "
+        "not comparable with the other rows"
     )
 
 
@@ -83,6 +93,20 @@ def distance_report(document: Document) -> Report:
             "seed": document["seed"],
         },
     )
+
+
+def _published_rows(document: Document) -> list[list[str]]:
+    variant = document.get("kid_variant")
+    if variant is None:
+        return []
+    name, features = variant["name"], document["features"]["name"]
+    kid, error = document[f"kid_{name}"], document[f"kid_{name}_error"]
+    return [
+        [f"FID x {variant['fid_scale']:g} as {name} ({features})",
+         f"{document[f'fid_{name}']:.4g}", "-"],
+        [f"KID x {variant['kid_scale']:g} as {name} ({features})",
+         f"{kid:.4g}, standard error {error:.2g}", "-"],
+    ]  # fmt: skip
 
 
 def _cell(document: Document, key: str) -> str:
