@@ -49,6 +49,7 @@ def test_the_second_time_comes_from_disk_and_is_the_same(scan, tmp_path, made):
         np.testing.assert_array_equal(cached.mask, fresh.mask)
         np.testing.assert_array_equal(cached.mask_with_margin, fresh.mask_with_margin)
         assert cached.scale == fresh.scale
+        assert cached.native_mm == fresh.native_mm == (3.0, 3.0, 4.0)
         assert cached.volume.modality == "CT"
     assert isinstance(cached.mask, np.memmap)
     assert len(made) == 1

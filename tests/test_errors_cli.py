@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from medgan.config import NetworkConfig
-from medgan.models.model_file import Model, build_generator, save_model
+from medgan.models.model_file import Model, save_model
+from medgan.networks.build import build_generators
 
 
 @pytest.fixture
@@ -93,8 +94,8 @@ def test_a_model_that_is_missing_damaged_or_of_another_architecture(
     damaged.write_bytes((tiny_run / "checkpoints/last/model.safetensors").read_bytes()[:-100])
     assert "damaged file" in translate(damaged)
     other = tmp_path / "other.safetensors"
-    generator = build_generator(NetworkConfig(width=8, blocks=1, contents=2))
-    save_model(other, generator, generator, Model.load(tiny_run).card)
+    generators = build_generators(NetworkConfig(width=8, blocks=1, contents=2))
+    save_model(other, *generators, Model.load(tiny_run).card)
     assert "another architecture" in translate(other)
 
 

@@ -8,8 +8,10 @@ from safetensors.torch import save_file
 
 from medgan.config import NetworkConfig, PreparationConfig
 from medgan.errors import ModelError
-from medgan.models.model_file import Model, ModelCard, build_generator, save_model
+from medgan.inference.translator import Translator
+from medgan.models.model_file import Model, ModelCard, save_model
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
+from medgan.networks.build import build_generators
 
 NETWORK = NetworkConfig(width=4, blocks=1, contents=2)
 
@@ -28,7 +30,7 @@ def card(network=NETWORK):
 def model_path(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "model.safetensors"
-    save_model(path, build_generator(NETWORK), build_generator(NETWORK), card())
+    save_model(path, *build_generators(NETWORK), card())
     return path
 
 
@@ -99,14 +101,14 @@ def test_every_tensor_that_does_not_fit_is_named():
 def test_a_model_of_another_architecture_names_its_tensors(tmp_path):
     path = tmp_path / "model.safetensors"
     other = card(NetworkConfig(width=8, blocks=1, contents=2))
-    save_model(path, build_generator(NETWORK), build_generator(NETWORK), other)
+    save_model(path, *build_generators(NETWORK), other)
     with pytest.raises(ModelError, match=r"another architecture.*attention\.0\.weight has shape"):
         Model.load(path)
 
 
 def test_a_model_comes_back_with_its_card_and_the_same_results(model_path):
     torch.manual_seed(0)
-    forward, backward = build_generator(NETWORK), build_generator(NETWORK)
+    forward, backward = build_generators(NETWORK)
     model = Model.load(model_path)
     assert model.card == card()
     x = torch.rand(1, 1, 32, 32)
@@ -118,8 +120,75 @@ def test_a_model_comes_back_with_its_card_and_the_same_results(model_path):
     assert not any(p.requires_grad for p in model.forward.parameters())
 
 
+KINDS = [
+    {"generator": "attention", "copy_input": False, "upsampling": "resize"},
+    {"generator": "attention", "channels": (2, 1), "neighbours": 2, "position": True},
+    {"generator": "attention", "spatial_dims": 3},
+    {"generator": "mask", "norm": "batch"},
+    {"generator": "resnet"},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_every_kind_of_generator_comes_back(tmp_path, kind):
+    network = NetworkConfig(width=4, blocks=1, contents=2, **kind)
+    forward, backward = build_generators(network)
+    save_model(tmp_path / "m.safetensors", forward, backward, card(network))
+    model = Model.load(tmp_path / "m.safetensors")
+    size = (16,) * network.spatial_dims
+    for direction, generator in (("forward", forward), ("backward", backward)):
+        x = torch.rand(1, generator.channels[0], *size)
+        with torch.no_grad():
+            expected = generator.eval()(x)
+            found = model.generator(direction)(x)
+        torch.testing.assert_close(found.image, expected.image)
+
+
+def one_way(direction):
+    forward, backward = build_generators(NETWORK)
+    given = (forward, None) if direction == "forward" else (None, backward)
+    return *given, card().model_copy(update={"directions": (direction,)})
+
+
+@pytest.mark.parametrize(("direction", "other"), [("forward", "backward"), ("backward", "forward")])
+def test_a_model_of_one_direction_refuses_the_other(tmp_path, direction, other):
+    path = tmp_path / "m.safetensors"
+    save_model(path, *one_way(direction))
+    model = Model.load(path)
+    assert model.generator(direction) is not None
+    with pytest.raises(ModelError, match=rf"one direction only .*{other}.*allowed {direction}"):
+        model.generator(other)
+    with pytest.raises(ModelError, match="one direction only"):
+        Translator.load(path, other)
+
+
+def test_a_card_must_name_the_directions_that_are_written(tmp_path):
+    forward, _, one = one_way("forward")
+    for pair in ((None, forward), (forward, forward), (None, None)):
+        with pytest.raises(ModelError, match="other directions"):
+            save_model(tmp_path / "m.safetensors", *pair, one)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_pictures_loads_but_translates_no_volumes(tmp_path):
+    path = tmp_path / "m.safetensors"
+    pictures = card().model_copy(update={"source": "IMAGE", "target": "IMAGE"})
+    save_model(path, *build_generators(NETWORK), pictures)
+    assert Model.load(path).modalities("backward") == ("IMAGE", "IMAGE")
+    with pytest.raises(ModelError, match="for pictures"):
+        Translator.load(path)
+
+
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"windows": 1}, {"source": "PET"}, {"preparation": {"spacing": 1}}]
+    "change",
+    [
+        {"directions": []},
+        {"directions": ["up"]},
+        {"format": 2},
+        {"windows": 1},
+        {"source": "PET"},
+        {"preparation": {"spacing": 1}},
+    ],
 )
 def test_a_card_with_what_this_version_does_not_know_is_refused(model_path, change):
     file = load_tensors(model_path)
@@ -133,7 +202,7 @@ def test_a_run_folder_gives_its_best_model_else_its_last(tmp_path, model_path):
     for place in ("last", "best"):
         folder = run / "checkpoints" / place
         folder.mkdir(parents=True)
-        generator = build_generator(NETWORK)
+        generator, _ = build_generators(NETWORK)
         chosen = card().model_copy(update={"provenance": {"place": place}})
         save_model(folder / "model.safetensors", generator, generator, chosen)
         assert Model.load(run).card.provenance == {"place": place}

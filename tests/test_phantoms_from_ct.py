@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medgan.data.scanned_slices import SLICES_PER_SCAN, ScannedSlices
+from medgan.data.scanned_slices import SLICES_PER_SCAN, scanned_slices
 from medgan.errors import DataError
 from medgan.phantoms.from_ct import BONE_HU, anatomy_of
 from medgan.phantoms.scan import scan_head
@@ -60,8 +60,8 @@ def test_the_same_seed_folds_the_same_brain_and_another_seed_another(head, told)
 
 
 def test_slices_carry_labels_and_measured_values_of_the_same_place(head):
-    slices = ScannedSlices.of([anatomy_of(head.ct, 0), anatomy_of(head.ct, 1)])
-    assert slices.labels.shape == slices.hu.shape == (2 * SLICES_PER_SCAN, 256, 256)
+    slices = scanned_slices([anatomy_of(head.ct, 0), anatomy_of(head.ct, 1)])
+    assert slices.labels.shape == slices.hu.shape == (2 * SLICES_PER_SCAN, 1, 256, 256)
     bone, soft = np.isin(slices.labels, BONE), slices.labels == Tissue.WHITE_MATTER
     assert np.median(slices.hu[bone]) > BONE_HU
     assert (slices.hu[slices.labels == Tissue.AIR] < 0).mean() > 0.99

@@ -15,7 +15,8 @@ from medgan.phantoms.mr import (
     bias_field,
     signal,
 )
-from medgan.phantoms.randomised import random_tissue_values, render_slice
+from medgan.phantoms.randomised import random_tissue_values, standard_signal
+from medgan.phantoms.rendered_slice import beside, picked, render_slice, slice_visit
 from medgan.phantoms.scan import HeadScan, scan_head
 from medgan.phantoms.tissues import N_LABELS, TISSUES, Tissue, column
 
@@ -143,42 +144,55 @@ def slice_of_discs() -> np.ndarray:
 
 
 def rendered(seed: int, contrast: str = "t1"):
-    return render_slice(
-        slice_of_discs(),
-        np.random.default_rng(seed),
-        pixel_mm=1.0,
-        out_pixel_mm=2.0,
-        out_shape=(128, 120),
-        contrast=contrast,
+    """Images of the discs, and the tissue at every pixel of them."""
+    rng, labels = np.random.default_rng(seed), slice_of_discs()
+    visit = slice_visit(
+        rng, [contrast], shape=(256, 256), pixel_mm=1.0, out_shape=(128, 120), out_pixel_mm=2.0
     )
+    return render_slice(visit, labels, rng, pixel_mm=1.0), picked(labels, visit.pose)
 
 
 @pytest.mark.parametrize("contrast", ["t1", "t2"])
 def test_a_rendered_slice_is_registered_and_calibrated(contrast: str) -> None:
     for seed in range(6):
-        image = rendered(seed, contrast)
-        assert image.mr.shape == image.ct.shape == image.labels.shape == (128, 120)
+        image, labels = rendered(seed, contrast)
+        assert image.mr.shape == image.standard_mr.shape == (1, 128, 120)
+        assert image.ct.shape == labels.shape == (128, 120)
         assert image.mr.dtype == image.ct.dtype == np.float32
-        brain = image.labels == Tissue.WHITE_MATTER
+        brain = labels == Tissue.WHITE_MATTER
         middle = brain & (np.hypot(*(np.indices(brain.shape) - 60)) < 20)
         assert abs(np.median(image.ct[middle]) - TISSUES[Tissue.WHITE_MATTER].hu) < 8
         air = np.zeros_like(brain)
         air[:4] = True
         assert np.median(image.ct[air]) == -1000
-        assert np.median(image.mr[air]) < 0.3
-        np.testing.assert_array_equal(image.mask, image.labels != Tissue.AIR)
+        assert np.median(image.mr[0, air]) < 0.3
+        np.testing.assert_array_equal(image.mask, labels != Tissue.AIR)
 
 
 def test_a_rendered_slice_follows_from_its_generator_alone() -> None:
-    np.testing.assert_array_equal(rendered(4).mr, rendered(4).mr)
-    assert not np.array_equal(rendered(4).mr, rendered(5).mr)
+    np.testing.assert_array_equal(rendered(4)[0].mr, rendered(4)[0].mr)
+    assert not np.array_equal(rendered(4)[0].mr, rendered(5)[0].mr)
 
 
 def test_bone_shows_in_ct_where_the_labels_say_it_is() -> None:
-    image = rendered(8)
-    bone = image.ct[image.labels == Tissue.CORTICAL_BONE]
-    assert np.median(bone) > 500
-    assert (image.ct[image.labels == Tissue.WHITE_MATTER] < 300).mean() > 0.9
+    image, labels = rendered(8)
+    assert np.median(image.ct[labels == Tissue.CORTICAL_BONE]) > 500
+    assert (image.ct[labels == Tissue.WHITE_MATTER] < 300).mean() > 0.9
+
+
+def test_the_texture_of_slices_is_forgotten_as_they_lie_farther_apart() -> None:
+    """Oracle: the autocorrelation of Gaussian-filtered white noise."""
+    rng = np.random.default_rng(0)
+    visit = slice_visit(
+        rng, ["t1"], shape=(256, 256), pixel_mm=1.0, out_shape=(64, 64), out_pixel_mm=4.0
+    )
+    here = visit.texture
+    for away in (0.0, 1.0, 2.0, 4.0):
+        there = beside(visit, rng, away).texture
+        found = np.corrcoef(here.fine.ravel(), there.fine.ravel())[0, 1]
+        assert found == pytest.approx(np.exp(-(away**2) / (4 * 1.6**2)), abs=0.08)
+        assert there.fine.std() == pytest.approx(here.fine.std(), rel=0.05)
+        np.testing.assert_array_equal(there.slow, here.slow)
 
 
 def test_random_contrast_ranges_widely_but_keeps_air_dark_and_the_reference_at_one() -> None:
@@ -191,3 +205,17 @@ def test_random_contrast_ranges_widely_but_keeps_air_dark_and_the_reference_at_o
     bone = signals[:, Tissue.CORTICAL_BONE]
     assert np.percentile(bone, 95) < 0.2
     assert all((draw.hu[[Tissue.AIR, Tissue.INTERNAL_AIR]] == -1000).all() for draw in draws)
+
+
+def test_any_contrast_is_t1_or_of_no_sequence_but_air_and_bone_stay_dark() -> None:
+    draws = [random_tissue_values(np.random.default_rng(i), "any") for i in range(300)]
+    signals = np.array([draw.signal for draw in draws])
+    assert (signals[:, [Tissue.AIR, Tissue.INTERNAL_AIR]] == 0).all()
+    assert np.percentile(signals[:, [Tissue.CORTICAL_BONE, Tissue.TOOTH]], 95) < 0.2
+    # in T1 fluid is darker than white matter, which is 1; else either is as likely
+    assert 0.4 < (signals[:, Tissue.WHITE_MATTER] == 1).mean() < 0.6
+    brighter = signals[:, Tissue.CSF] > signals[:, Tissue.WHITE_MATTER]
+    assert 0.17 < brighter.mean() < 0.33
+    np.testing.assert_array_equal(standard_signal("any"), standard_signal("t1"))
+    with pytest.raises(ConfigError, match="contrast"):
+        standard_signal("dixon")

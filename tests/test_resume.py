@@ -1,43 +1,62 @@
 """A killed training continues as if nothing had happened, bit for bit."""
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 from safetensors.numpy import load_file
 
-STEPS = 24
+from medgan.config import parse_config
+from medgan.recipes.training import resume, train
+
+STEPS = 10
+
+MEMBERS = {
+    "published": {},
+    "contrastive": {
+        "method": "contrastive",
+        "network": {"generator": "resnet"},
+        "losses": {"contrastive": 1, "cycle": 0, "identity": 0},
+    },
+    "guided and augmented": {
+        "network": {"guided": "beside"},
+        "training": {"differentiable_augmentation": True},
+    },
+    "neighbours and position": {"network": {"neighbours": 2, "position": True}},
+    "batch norm": {"network": {"generator": "mask", "norm": "batch"}},
+}
+
+# its children begin with all that a training imports, which takes longer than one of these
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(
+    ["medgan.recipes.training", "torch._dynamo", "matplotlib.backends.backend_agg"]
+)
 
 
-@pytest.fixture
-def config_file(tiny_document, tmp_path):
+@pytest.fixture(params=MEMBERS)
+def config(request, tiny_document):
+    for section, changes in MEMBERS[request.param].items():
+        merged = tiny_document[section] | changes if isinstance(changes, dict) else changes
+        tiny_document[section] = merged
     tiny_document["training"] |= {
-        "steps": STEPS, "warmup_steps": 5, "validate_every": 6, "checkpoint_every": 4,
+        "steps": STEPS, "warmup_steps": 2, "validate_every": 5, "checkpoint_every": 3,
     }  # fmt: skip
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(tiny_document))
-    return path
+    return parse_config(tiny_document)
 
 
-def medgan_train(*arguments):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "medgan.cli.main", "train", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def begin(job, *arguments):
+    process = _processes.Process(target=job, args=arguments)
+    process.start()
+    return process
 
 
 def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors.decode()
+    process.join(timeout=300)
+    assert process.exitcode == 0
 
 
 def lines(run: Path) -> int:
@@ -46,20 +65,20 @@ def lines(run: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_steps_ends_like_an_uninterrupted_one(config_file, tmp_path):
+def test_a_run_killed_at_random_steps_ends_like_an_uninterrupted_one(config, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    uninterrupted = medgan_train(config_file, "--out", whole)
-    chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", "0"))
-    process = medgan_train(config_file, "--out", broken)
+    finish(begin(train, config, whole))
+    chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", "0") + repr(config.network))
+    process = begin(train, config, broken)
     for kill_after in sorted(chance.sample(range(1, STEPS - 2), 2)):
-        while lines(broken) < kill_after and process.poll() is None:
+        while lines(broken) < kill_after and process.is_alive():
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (broken / "checkpoints" / "last" / "model.safetensors").exists()
-        process = medgan_train("--resume", broken)
+        process = begin(resume, broken)
     finish(process)
-    finish(uninterrupted)
 
     for name in ("checkpoints/last/state", "checkpoints/last/model", "checkpoints/best/model"):
         left, right = (load_file(run / f"{name}.safetensors") for run in (whole, broken))

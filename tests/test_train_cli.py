@@ -84,7 +84,7 @@ def test_a_folder_is_translated_the_other_way_with_its_maps(
     assert "bad.nii.gz: " in err
     assert "Traceback" not in out + err
     assert sorted(p.name for p in (tmp_path / "out" / "study").iterdir()) == [
-        "ct.mha", "ct_attention.mha", "ct_content_1.mha", "ct_content_2.mha",
+        "ct.mha", "ct.mha.qc.json", "ct_attention.mha", "ct_content_1.mha", "ct_content_2.mha",
     ]  # fmt: skip
     assert read_volume(tmp_path / "out" / "study" / "ct.mha").modality == "MR"
     (folder / "bad.nii.gz").unlink()

@@ -10,7 +10,8 @@ from medgan.config import parse_config
 from medgan.errors import ConfigError, DataError
 from medgan.io import read_volume
 from medgan.io.dicom.write import write_series
-from medgan.recipes.training import prepared_scans, read_pair, train
+from medgan.recipes.scans import prepared_scans, read_pair
+from medgan.recipes.training import train
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -40,15 +41,15 @@ def test_a_scan_is_prepared_from_its_series_as_from_its_file(
     from_studies, tiny_scans, tiny_document
 ):
     config = parse_config(from_studies)
-    (prepared,) = prepared_scans(config, config.data.source, "MR")
+    ((prepared,),) = prepared_scans(config, config.data.source, "MR")
     files = tiny_document["data"] | {"root": str(tiny_scans), "source": ["mr_1.nii.gz"]}
     from_file = parse_config(tiny_document | {"data": files})
-    (expected,) = prepared_scans(from_file, from_file.data.source, "MR")
+    ((expected,),) = prepared_scans(from_file, from_file.data.source, "MR")
     inside = prepared.mask & expected.mask
     assert inside.sum() / expected.mask.sum() > 0.99
     # MR is stored in DICOM as integers
     np.testing.assert_allclose(prepared.scaled()[inside], expected.scaled()[inside], atol=2e-3)
-    (again,) = prepared_scans(config, config.data.source, "MR")
+    ((again,),) = prepared_scans(config, config.data.source, "MR")
     np.testing.assert_array_equal(again.volume.array, prepared.volume.array)
 
 

@@ -6,22 +6,24 @@ import math
 import numpy as np
 import pytest
 import torch
+from unpaired import gradients, phantom_batch, tiny, unpaired_batch
 
 from medgan.config import parse_config
-from medgan.data.batches import Batch, PhantomBatch, UnpairedBatch
+from medgan.data.batches import Batch
 from medgan.errors import ModelError, TrainingError
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
-from medgan.training.trainer import Trainer, learning_rate
+from medgan.training.trainer import METHOD_STREAM, Trainer, learning_rate
 
 
 @pytest.fixture
 def make_trainer(tiny_document, tmp_path):
     """A trainer whose batches the test makes itself."""
 
-    def make(network=None, **training):
+    def make(network=None, losses=None, **training):
         tiny_document["training"] |= {"warmup_steps": 0, **training}
         tiny_document["network"] |= network or {}
+        tiny_document["losses"] |= losses or {}
         config = parse_config(tiny_document)
         run = RunFolder(tmp_path)
         run.last.mkdir(parents=True, exist_ok=True)
@@ -30,14 +32,18 @@ def make_trainer(tiny_document, tmp_path):
     return make
 
 
-def random_batch(seed=0, *, phantoms=True):
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(6, 2, 1, 48, 48, generator=generator) * 2 - 1
-    body = torch.zeros(2, 1, 48, 48, dtype=torch.bool)
-    body[..., 10:40, 10:40] = True
-    return Batch(
-        UnpairedBatch(images[0], images[1], body), PhantomBatch(*images[2:]) if phantoms else None
-    )
+def random_batch(seed=0):
+    config = tiny()
+    return Batch(unpaired_batch(config, seed, (48, 48)), phantom_batch(config, seed + 1, (48, 48)))
+
+
+def judged(method, batch, step):
+    """All terms of a step, the discriminators looking at the generators' own images."""
+    rng = np.random.default_rng([0, METHOD_STREAM, step])
+    made = method.generator_pass(batch.unpaired, step, rng)
+    generators = made.losses | method.phantom_losses(batch.phantoms, step)
+    fakes = made.seen_A(method.D_B).detach(), made.seen_B(method.D_A).detach()
+    return made, generators, method.discriminator_losses(batch.unpaired, made, *fakes, rng)
 
 
 def weights(trainer):
@@ -75,40 +81,99 @@ def test_the_warm_up_has_its_own_rate_that_falls_to_the_main_one_over_its_second
     np.testing.assert_allclose([learning_rate(config, step) for step in range(1, 51)], expected)
 
 
-def test_losses_of_a_step_are_those_of_the_weights_before_it(make_trainer):
-    trainer, batch = make_trainer(pool=0), random_batch()
+MEMBERS = {
+    "published": ({}, {}),
+    "guided and augmented": ({"guided": "beside"}, {"differentiable_augmentation": True}),
+}
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_losses_of_a_step_are_those_of_the_weights_before_it(make_trainer, member):
+    network, training = MEMBERS[member]
+    trainer, batch = make_trainer(network, pool=0, **training), random_batch()
     before = copy.deepcopy(trainer.method)
     losses = do_step(trainer, batch)
-    made = before.generator_pass(batch.unpaired)
-    expected = made.losses | before.phantom_losses(batch.phantoms, 10)
+    made, generators, discriminators = judged(before, batch, 1)
     # the discriminators judge the fakes of the generators before their update
-    expected |= before.discriminator_losses(
-        batch.unpaired, made.fake_A.detach(), made.fake_B.detach()
-    )
-    expected["background_attention"] = made.background[batch.unpaired.body_A].mean()
-    torch.testing.assert_close(losses, {name: loss.detach() for name, loss in expected.items()})
+    expected = generators | discriminators
+    background = (1 - made.foreground_B)[batch.unpaired.body_A]
+    expected["background_attention"] = background.mean()
+    assert losses.keys() - expected.keys() == {"moved_A", "moved_B"}
+    found = {name: losses[name] for name in expected}
+    torch.testing.assert_close(found, {name: loss.detach() for name, loss in expected.items()})
 
 
-def test_generators_do_not_move_with_the_discriminators_loss_nor_the_other_way(make_trainer):
-    trainer, batch = make_trainer(pool=0), random_batch()
+@pytest.mark.parametrize("member", MEMBERS)
+def test_generators_do_not_move_with_the_discriminators_loss_nor_the_other_way(
+    make_trainer, member
+):
+    network, training = MEMBERS[member]
+    trainer, batch = make_trainer(network, pool=0, **training), random_batch()
     before = copy.deepcopy(trainer.method)
     do_step(trainer, batch)
-    made = before.generator_pass(batch.unpaired)
-    total = sum((made.losses | before.phantom_losses(batch.phantoms, 10)).values())
-    total.backward()
-    for ours, theirs in zip(
-        trainer.method.generators.parameters(), before.generators.parameters(), strict=True
-    ):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
-    before.discriminators.zero_grad()
-    fakes = made.fake_A.detach(), made.fake_B.detach()
-    sum(before.discriminator_losses(batch.unpaired, *fakes).values()).backward()
-    for ours, theirs in zip(
-        trainer.method.discriminators.parameters(),
-        before.discriminators.parameters(),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
+    _, generators, discriminators = judged(before, batch, 1)
+    for part, losses in (("generators", generators), ("discriminators", discriminators)):
+        expected = gradients(losses, getattr(before, part))
+        ours = [parameter.grad for parameter in getattr(trainer.method, part).parameters()]
+        for mine, theirs in zip(ours, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_a_pool_keeps_the_attention_that_an_image_was_made_with(make_trainer):
+    trainer, batch = make_trainer({"guided": "beside"}), random_batch()
+    before = copy.deepcopy(trainer.method)
+    do_step(trainer, batch)
+    made, _, _ = judged(before, batch, 1)
+    for domain in "AB":
+        image = getattr(made, f"fake_{domain}"), getattr(made, f"foreground_{domain}")
+        expected = torch.cat(image, dim=1).detach()
+        torch.testing.assert_close(torch.stack(trainer.pools[domain].images), expected)
+
+
+def test_the_anchor_fades_as_the_configuration_says(make_trainer):
+    trainer = make_trainer(losses={"phantom_end": 2}, steps=4, learning_rate=1e-12)
+    found = [do_step(trainer, random_batch())["phantom_A"].item() for _ in range(4)]
+    np.testing.assert_allclose(np.array(found) / found[-1], [8 / 2, 6 / 2, 4 / 2, 1], rtol=1e-4)
+
+
+def test_the_ramp_follows_the_step(make_trainer):
+    ramp = {"early": 0.25, "late": 0.75, "steps": 2}
+    trainer = make_trainer(losses={"ramp": ramp}, learning_rate=1e-12)
+    found = [do_step(trainer, random_batch())["cycle_A"].item() for _ in range(4)]
+    np.testing.assert_allclose(np.array(found) / found[0], [1, 1, 3, 3], rtol=1e-4)
+
+
+class Watching:
+    """A validator that notes what it is given."""
+
+    reason = "nothing"
+
+    def __init__(self):
+        self.training = []
+
+    def scores(self, forward, backward):
+        self.training += [forward.training, backward.training]
+        for network in (forward, backward):
+            network(torch.rand(3, 1, 48, 48))
+        return {"validation_score": math.nan}
+
+    def preview(self, path, forward):
+        self.training.append(forward.training)
+
+
+@pytest.mark.parametrize("average_decay", [0, 0.5])
+def test_validating_leaves_the_statistics_of_batch_norm_as_they_are(make_trainer, average_decay):
+    network = {"generator": "mask", "norm": "batch"}
+    trainer = make_trainer(network, average_decay=average_decay)
+    trainer.validator = Watching()
+    do_step(trainer, random_batch())
+    before = copy.deepcopy((trainer.method.state_dict(), trainer.average.state_dict()))
+    trainer._validate()
+    assert trainer.validator.training == [False] * 3
+    after = trainer.method.state_dict(), trainer.average.state_dict()
+    for old, new in zip(before, after, strict=True):
+        assert all(torch.equal(old[name], new[name]) for name in old)
+    assert trainer.method.G_A.training and trainer.average.module.training
 
 
 def test_phantoms_alone_leave_the_discriminators_as_they_are(make_trainer):

@@ -91,7 +91,7 @@ def test_what_is_odd_about_a_source_is_said(medgan_cli, tiny_run, tiny_scans, tm
         "translate", tiny_run, tiny_scans / "ct_4.nii.gz", tmp_path / "ct.nii.gz"
     )
     assert code == 0
-    assert "medgan: ct_4.nii.gz: by its values this looks like CT" in err
+    assert "medgan: ct_4.nii.gz: modality: by its values this looks like CT" in err
 
 
 @pytest.mark.parametrize("to", ["nifti", "dicom", "mha", "nrrd"])

@@ -277,7 +277,7 @@ def test_studies_that_share_a_folder_are_told_apart(
             path.rename(tmp_path / "in" / f"{patient}_{path.name}")
     rows = done(planned(tmp_path / "in", tmp_path / "out"))
     assert [row.status for row in rows] == ["translated"] * 2
-    folders = sorted((tmp_path / "out").glob("synthetic_ct_*"))
+    folders = sorted(path for path in (tmp_path / "out").iterdir() if path.is_dir())
     names = {str(read_only_series(folder).planes[0].header.PatientName) for folder in folders}
     assert names == {"Doe^one", "Doe^two"}
     assert not any(word in str(folders) for word in ("one", "Doe"))
@@ -289,7 +289,8 @@ def test_results_may_be_laid_into_the_studies_themselves(study: Path, planned: M
     after = contents(study)
     assert {name: after[name] for name in before} == before
     new = {name.rpartition("/")[0] for name in after.keys() - before.keys()}
-    assert new == {"", "one/synthetic_ct"}
+    assert new == {"", "one", "one/synthetic_ct"}
+    assert "one/synthetic_ct.qc.json" in after
     again = planned(study, study)
     assert len(again) == 0
     done(again)
@@ -362,7 +363,7 @@ def test_a_frame_of_reference_that_had_to_be_generated_is_reported(
 ) -> None:
     change(study / "one" / "mr", FrameOfReferenceUID=None)
     rows = done(planned(study / "one" / "mr", tmp_path / "out"))
-    assert rows[0].warnings == ("the source has no frame of reference: one was generated",)
+    assert "the source has no frame of reference: one was generated" in rows[0].warnings
     header = pydicom.dcmread(tmp_path / "out" / "synthetic_ct" / "0001.dcm")
     assert header.FrameOfReferenceUID
     assert "frame of reference generated" in header.DerivationDescription
@@ -390,8 +391,8 @@ def test_maps_lie_beside_the_series_as_parametric_maps(
     folder = tmp_path / "out" / "one"
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
-        "synthetic_ct", "synthetic_ct_attention.dcm", "synthetic_ct_content_1.dcm",
-        "synthetic_ct_content_2.dcm",
+        "synthetic_ct", "synthetic_ct.qc.json", "synthetic_ct_attention.dcm",
+        "synthetic_ct_content_1.dcm", "synthetic_ct_content_2.dcm",
     ]  # fmt: skip
     source = read_only_series(study / "one" / "mr").volume
     attention = translator(source, details=True).attention

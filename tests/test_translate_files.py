@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from medgan.errors import FileError, OutputError
+from medgan.inference import job
 from medgan.inference.planning import Request, plan
+from medgan.inference.quality import QualityRecord
 from medgan.inference.translator import VolumeTranslation
 from medgan.io import read_volume, write_volume
 from medgan.io.batch.manifest import MANIFEST
@@ -20,15 +22,29 @@ class Doubling:
     """Stands in for a translator: MR to CT by doubling, with one attention and two contents."""
 
     source, target = "MR", "CT"
+    contrasts = 1
 
     def __init__(self, sha256="one"):
         self.model = SimpleNamespace(sha256=sha256)
 
-    def __call__(self, volume, *, details=False):
+    def require_contrasts(self, count):
+        assert count == self.contrasts
+
+    def __call__(self, volume, *, also=(), details=False):
         made = volume.with_array(volume.array * 2, modality="CT", synthetic=True)
         if not details:
             return VolumeTranslation(made)
         return VolumeTranslation(made, volume, contents=(made, made))
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch):
+    """Arrays of one value stand in for scans here: no body is in them that could be judged."""
+
+    def examine(translator, result, source, *, findings=(), repairs=(), warnings=()):
+        return QualityRecord("", source, "", {}, "", None, findings, None, repairs, warnings)
+
+    monkeypatch.setattr(job, "examine", examine)
 
 
 def planned(source, target, model="one", **changes):
@@ -49,7 +65,7 @@ def write(path, value=3):
 
 def names(folder):
     found = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    return [name for name in found if name != MANIFEST]
+    return [name for name in found if name != MANIFEST and not name.endswith(".qc.json")]
 
 
 def test_a_folder_is_mirrored_through_and_through(tmp_path):
@@ -89,7 +105,8 @@ def test_a_file_goes_to_the_file_named_and_nothing_else_is_left(tmp_path):
     source = write(tmp_path / "t1.nii.gz")
     (row,) = done(source, tmp_path / "new" / "ct.mha")
     assert (row.source, row.output) == ("t1.nii.gz", str(tmp_path / "new" / "ct.mha"))
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["ct.mha"]
+    left = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert left == ["ct.mha", "ct.mha.qc.json"]
 
 
 def test_nothing_to_translate_is_said(tmp_path):
@@ -170,6 +187,20 @@ def test_a_folder_that_cannot_be_made_is_a_row_too(tmp_path):
         assert row.status == "failed"
         assert "folder" in row.error
     assert names(tmp_path / "out") == ["below"]
+
+
+def test_every_result_has_its_record_and_one_without_it_is_made_anew(tmp_path):
+    for name in ("a.nii", "a.nii.gz", "b/c.mha"):
+        write(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    done(tmp_path / "in", out)
+    records = sorted(str(path.relative_to(out)) for path in out.rglob("*.qc.json"))
+    assert records == ["a.nii.gz.qc.json", "a.nii.qc.json", "b/c.mha.qc.json"]
+    (out / "a.nii.qc.json").unlink()
+    assert [row.status for row in done(tmp_path / "in", out)] == [
+        "translated", "skipped", "skipped",
+    ]  # fmt: skip
+    assert (out / "a.nii.qc.json").is_file()
 
 
 def test_maps_lie_beside_the_result(tmp_path):

@@ -10,8 +10,9 @@ from medgan.config import NetworkConfig, PreparationConfig
 from medgan.data.preparation import prepare
 from medgan.errors import DataError
 from medgan.inference.translator import Translator
-from medgan.models.model_file import Model, ModelCard, build_generator
+from medgan.models.model_file import Model, ModelCard
 from medgan.networks import Translation
+from medgan.networks.build import build_generators
 from medgan.phantoms.scan import scan_head
 from medgan.volumes import Volume
 from medgan.volumes.geometry import reorient
@@ -32,7 +33,7 @@ def make_model(matrix=(48, 48), planes=("axial",)):
     card = ModelCard(
         source="MR", target="CT", preparation=preparation, network=NETWORK, provenance={}
     )
-    forward, backward = build_generator(NETWORK), build_generator(NETWORK)
+    forward, backward = build_generators(NETWORK)
     return Model(forward.eval(), backward.eval(), card, "")
 
 
@@ -41,7 +42,7 @@ def model():
     return make_model()
 
 
-def identity(x):
+def identity(x, _context):
     ones = torch.ones_like(x)[:, None]
     return Translation(
         x,

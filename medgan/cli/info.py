@@ -9,10 +9,6 @@ from medgan import __version__
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.main import VERBS
 
-# The next two live beside torch, which this verb must not load; a test compares them with the code.
-METHODS = ("attentiongan",)
-NETWORKS = ("AttentionGenerator", "PatchDiscriminator")
-
 
 @dataclass(frozen=True)
 class Info:
@@ -23,7 +19,8 @@ class Info:
         verbs: of the command line, with what each does.
         formats: that are read and written: DICOM, and suffixes of files.
         methods: ways to train.
-        networks: that the methods train.
+        generators: networks that translate.
+        discriminators: networks that tell real from made.
         contrasts: of the phantoms that anchor a training.
         precisions: of ``training.precision``.
         protocols: of ``medgan evaluate``, with the modality each is for.
@@ -33,7 +30,8 @@ class Info:
     verbs: dict[str, str]
     formats: tuple[str, ...]
     methods: tuple[str, ...]
-    networks: tuple[str, ...]
+    generators: tuple[str, ...]
+    discriminators: tuple[str, ...]
     contrasts: tuple[str, ...]
     precisions: tuple[str, ...]
     protocols: dict[str, str]
@@ -41,7 +39,7 @@ class Info:
 
 def gather() -> Info:
     """Collect the facts from where each is defined."""
-    from medgan.config import PhantomConfig, TrainingConfig
+    from medgan.config import Contrast, NetworkConfig, TrainConfig, TrainingConfig
     from medgan.io import SUFFIXES
     from medgan.metrics.protocols import PROTOCOLS
 
@@ -49,9 +47,10 @@ def gather() -> Info:
         version=__version__,
         verbs=dict(VERBS),
         formats=("DICOM", *SUFFIXES),
-        methods=METHODS,
-        networks=NETWORKS,
-        contrasts=get_args(PhantomConfig.model_fields["contrast"].annotation),
+        methods=get_args(TrainConfig.model_fields["method"].annotation),
+        generators=get_args(NetworkConfig.model_fields["generator"].annotation),
+        discriminators=get_args(NetworkConfig.model_fields["discriminator"].annotation),
+        contrasts=get_args(Contrast),
         precisions=get_args(TrainingConfig.model_fields["precision"].annotation),
         protocols={name: protocol.modality for name, protocol in PROTOCOLS.items()},
     )

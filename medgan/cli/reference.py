@@ -1,8 +1,10 @@
 """The command reference, written from the commands themselves (``make docs``)."""
 
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from medgan.cli.main import CONTEXT, VERBS, WIDTH, app, load
 from medgan.io.files import write_text
@@ -18,8 +20,12 @@ cannot use.
 
 def reference() -> str:
     """The help of the program and of every verb, as Markdown."""
-    commands = {"medgan": typer.main.get_command(app)}
-    commands |= {f"medgan {verb}": load(verb) for verb in VERBS}
+    commands: dict[str, Any] = {"medgan": typer.main.get_command(app)}
+    for verb in VERBS:
+        command = load(verb)
+        commands[f"medgan {verb}"] = command
+        if isinstance(command, TyperGroup):
+            commands |= {f"medgan {verb} {name}": own for name, own in command.commands.items()}
     sections = [_HEAD]
     for name, command in commands.items():
         context = typer.Context(command, info_name=name, terminal_width=WIDTH, **CONTEXT)

@@ -89,12 +89,13 @@ def _images(folder: Path, run: "Run", names: list[str]) -> "Iterator[CaseImages]
 
 def _case_images(config: "TrainConfig", pair: "PairConfig", prediction: Path) -> "CaseImages":
     from medgan.io import read_volume
-    from medgan.recipes.training import read_pair
+    from medgan.recipes.scans import read_pair
     from medgan.report.attention import read_attention
     from medgan.report.images import CaseImages
 
-    result = read_volume(prediction, modality=config.target)
+    source, target = config.modalities
+    result = read_volume(prediction, modality=target)
     ends = read_pair(config, pair)
     kept = prediction.parent.with_name("attention") / prediction.name
     attention = read_attention(kept) if kept.is_file() else None
-    return CaseImages(pair.name, result, ends[config.source], ends[config.target], attention)
+    return CaseImages(pair.name, result, ends[source], ends[target], attention)

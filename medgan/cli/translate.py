@@ -1,12 +1,17 @@
 """``medgan translate``: volumes and studies through a trained model, each onto its own grid."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from medgan.cli.console import JsonTarget
+from medgan.errors import ConfigError
+
+if TYPE_CHECKING:
+    from medgan.inference.batch import Row
 
 
 def command(
@@ -40,6 +45,17 @@ def command(
     save_attention: Annotated[
         bool, typer.Option("--save-attention", help="Also write attention and content maps.")
     ] = False,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Further contrast in register with SRC, a file; repeat it in the model's order.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse sources and results that a guard warns of."),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Volumes translated at the same time.")] = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Translate again, and replace files of others.")
@@ -51,14 +67,36 @@ def command(
     A DICOM series becomes the folder synthetic_ct (or synthetic_mr) in the place of its study: a
     new series of the same study, in the same frame of reference. Series that are synthetic
     already are left aside, unless --series says synthetic=yes. What was done is listed in
-    manifest.csv in DST, but for a single file.
+    manifest.csv in DST, but for a single file. Beside each result lies a record, .qc.json: how it
+    was made, what was measured of it, and what warns that it may be wrong.
+
+    A model of pictures reads PNG and JPEG files and writes PNG, in the size it was trained at.
 
     Example: medgan translate runs/mr_to_ct_head studies/ synthetic/
     """
-    from medgan.cli.console import emit_json, progress, result_console
+    from medgan.cli.console import progress
+    from medgan.inference.picture_batch import plan_pictures
+    from medgan.inference.pictures import PictureTranslator
     from medgan.inference.planning import Request, plan
     from medgan.inference.translator import Translator
+    from medgan.models.model_file import Model
 
+    if Model.load(model).card.source == "IMAGE":
+        if to != "same" or series or irregular != "error" or jobs > 1 or also or strict:
+            raise ConfigError(
+                "a model of pictures has no use for one of these options",
+                where=model,
+                measured="--to, --series, --irregular, --also, --strict or --jobs",
+            )
+        pictures = plan_pictures(
+            PictureTranslator.load(model, direction),
+            src,
+            dst,
+            attention=save_attention,
+            overwrite=overwrite,
+        )
+        _finish(list(progress(pictures, "Translating")), src, json_target)
+        return
     translator = Translator.load(model, direction)
     request = Request(
         model=model,
@@ -71,11 +109,19 @@ def command(
         details=save_attention,
         overwrite=overwrite,
         jobs=jobs,
+        also=tuple(also or ()),
+        strict=strict,
     )
     batch = plan(request, translator)
     for _ in progress(batch, "Translating"):
         pass
-    rows = batch.rows
+    _finish(batch.rows, src, json_target)
+
+
+def _finish(rows: Sequence["Row"], src: Path, json_target: str | None) -> None:
+    """Say what became of each source; exits with 1 or 2 where one failed."""
+    from medgan.cli.console import emit_json, result_console
+
     emit_json({"files": rows}, json_target)
     out = result_console(json_target)
     for row in rows:

@@ -1,12 +1,14 @@
 """Random views of real slices: few patients must stand for many."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from monai.transforms import Compose, Rand2DElasticd, RandAdjustContrastd, RandFlipd
-from torch import Tensor
 
 from medgan.config import PreparationConfig
-from medgan.data.slices import Slice, fit_matrix
+from medgan.data.samples import Sample
+from medgan.data.slices import fit_matrix
 
 
 class SliceAugmentation:
@@ -39,22 +41,28 @@ class SliceAugmentation:
             transforms.append(RandAdjustContrastd("image", prob=0.5, gamma=(0.8, 1.25)))
         self.transforms = Compose(transforms)
 
-    def __call__(self, view: Slice, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Draw one view.
+    def __call__(self, slice_: Sample, rng: np.random.Generator) -> Sample:
+        """Draw one view of a slice, on the matrix; neighbours are seen like the slice itself.
 
         Args:
-            view: the slice.
+            slice_: images (C, X, Y).
             rng: determines the view completely.
-
-        Returns:
-            ``image`` (1, X, Y) float32 in [-1, 1] and ``body`` (1, X, Y) bool, on the matrix.
         """
         self.transforms.set_random_state(seed=int(rng.integers(2**31)))
-        sample = self.transforms(
+        images = [slice_.image] if slice_.neighbours is None else [slice_.image, slice_.neighbours]
+        seen = self.transforms(
             {
-                "image": fit_matrix(view.image, self.matrix, -1.0),
-                "body": fit_matrix(view.body.astype(np.float32), self.matrix, 0.0),
+                "image": torch.from_numpy(fit_matrix(np.concatenate(images), self.matrix, -1.0)),
+                "body": torch.from_numpy(
+                    fit_matrix(slice_.body.astype(np.float32), self.matrix, 0.0)
+                ),
             }
         )
-        image = torch.as_tensor(sample["image"]).clamp(-1.0, 1.0)
-        return {"image": image, "body": torch.as_tensor(sample["body"]) > 0.5}
+        image = torch.as_tensor(seen["image"]).clamp(-1.0, 1.0).numpy()
+        channels = len(slice_.image)
+        return replace(
+            slice_,
+            image=image[:channels],
+            body=torch.as_tensor(seen["body"]).numpy() > 0.5,
+            neighbours=None if slice_.neighbours is None else image[channels:],
+        )

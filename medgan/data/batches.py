@@ -1,46 +1,61 @@
 """The batch of every step: a pure function of the seed and the step number."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medgan.config import TrainConfig
-from medgan.data.augmentation import SliceAugmentation
-from medgan.data.phantom_slices import PhantomSlices
-from medgan.data.slices import UnpairedSlices
+from medgan.data.samples import PhantomSample, Sample
+from medgan.networks.conditioning import DEPTH_UNIT_MM, UNKNOWN, Context
 
 UNPAIRED_STREAM, PHANTOM_STREAM = 1, 2
+
+NO_NEIGHBOURS_SHARE = 0.25
+"""How often a sample is shown without its neighbours: with copies of itself in their place."""
 
 
 @dataclass(frozen=True)
 class UnpairedBatch:
-    """Real slices of the two domains.
+    """Real images of the two domains. ``S`` stands for the spatial axes.
 
     Attributes:
-        real_A: (B, 1, X, Y) float32 in [-1, 1], source domain.
-        real_B: (B, 1, X, Y) float32 in [-1, 1], target domain.
-        body_A: (B, 1, X, Y) bool.
+        real_A: (B, C, *S) float32 in [-1, 1], source domain.
+        real_B: (B, C', *S) float32 in [-1, 1], target domain.
+        body_A: (B, 1, *S) bool.
+        body_B: (B, 1, *S) bool.
+        context_A: what is known about the images of real_A.
+        context_B: the same of real_B.
     """
 
     real_A: Tensor
     real_B: Tensor
     body_A: Tensor
+    body_B: Tensor
+    context_A: Context = UNKNOWN
+    context_B: Context = UNKNOWN
 
 
 @dataclass(frozen=True)
 class PhantomBatch:
-    """Supervised samples, each (B, 1, X, Y) float32 in [-1, 1].
+    """Supervised samples, each (B, C, *S) float32 in [-1, 1].
 
     ``source`` is an image of domain A in a random contrast and ``source_truth`` what it should
-    become in B; ``target`` and ``target_truth`` are the same for the way back.
+    become in B; ``target`` and ``target_truth`` are the same for the way back. ``body`` is
+    (B, 1, *S) bool.
     """
 
     source: Tensor
     source_truth: Tensor
     target: Tensor
     target_truth: Tensor
+    body: Tensor
+    source_context: Context = UNKNOWN
+    target_context: Context = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -51,28 +66,35 @@ class Batch:
     phantoms: PhantomBatch | None
 
 
+class Images(Protocol):
+    """Draws unpaired images, fully determined by ``rng``."""
+
+    def draw(self, rng: np.random.Generator) -> tuple[Sample, Sample]:
+        """One of the source domain and one of the target domain."""
+
+
+class Phantoms(Protocol):
+    """Draws phantoms, fully determined by ``rng``."""
+
+    def draw(self, rng: np.random.Generator) -> PhantomSample:
+        """One phantom in both domains."""
+
+
 class Batches:
     """Draws the batch of a step.
 
     Args:
         config: the training.
-        unpaired: slices of real scans, None when phantoms are all there is.
+        unpaired: real images, None when phantoms are all there is.
         phantoms: randomised phantoms, None without the anchor.
     """
 
     def __init__(
-        self,
-        config: TrainConfig,
-        unpaired: UnpairedSlices | None,
-        phantoms: PhantomSlices | None,
+        self, config: TrainConfig, unpaired: Images | None, phantoms: Phantoms | None
     ) -> None:
         self.config = config
         self.unpaired = unpaired
         self.phantoms = phantoms
-        self._views = [
-            SliceAugmentation(config.preparation, modality)
-            for modality in (config.source, config.target)
-        ]
 
     def at(self, step: int) -> Batch:
         """The batch of a step, counted from 1; the same whatever was drawn before."""
@@ -86,27 +108,57 @@ class Batches:
 
     def _unpaired(self, samples: range) -> UnpairedBatch:
         assert self.unpaired is not None
+        seed = self.config.training.seed
         drawn = []
         for sample in samples:
-            rng = np.random.default_rng([self.config.training.seed, UNPAIRED_STREAM, sample])
-            slices = self.unpaired.draw(rng)
-            drawn.append([view(s, rng) for view, s in zip(self._views, slices, strict=True)])
+            rng = np.random.default_rng([seed, UNPAIRED_STREAM, sample])
+            pair = self.unpaired.draw(rng)
+            drawn.append([self._without_neighbours(of_domain, rng) for of_domain in pair])
+        of_A, of_B = ([pair[domain] for pair in drawn] for domain in (0, 1))
         return UnpairedBatch(
-            torch.stack([a["image"] for a, _ in drawn]),
-            torch.stack([b["image"] for _, b in drawn]),
-            torch.stack([a["body"] for a, _ in drawn]),
+            stacked(sample.image for sample in of_A),
+            stacked(sample.image for sample in of_B),
+            stacked(sample.body for sample in of_A),
+            stacked(sample.body for sample in of_B),
+            context_of(of_A),
+            context_of(of_B),
         )
+
+    def _without_neighbours(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """A quarter of the samples lose their neighbours, as made images have none."""
+        if sample.neighbours is None or rng.random() >= NO_NEIGHBOURS_SHARE:
+            return sample
+        copies = self.config.network.neighbours
+        return replace(sample, neighbours=np.concatenate([sample.image] * copies))
 
     def _phantoms(self, samples: range) -> PhantomBatch:
         assert self.phantoms is not None
         seed = self.config.training.seed
-        pairs = [
-            self.phantoms.draw(np.random.default_rng([seed, PHANTOM_STREAM, sample]))
-            for sample in samples
-        ]
-        to_ct = [torch.stack([torch.from_numpy(p.mr)[None] for p in pairs]),
-                 torch.stack([torch.from_numpy(p.ct)[None] for p in pairs])]  # fmt: skip
-        to_mr = [torch.stack([torch.from_numpy(p.noisy_ct)[None] for p in pairs]),
-                 torch.stack([torch.from_numpy(p.standard_mr)[None] for p in pairs])]  # fmt: skip
-        ways = (to_ct, to_mr) if self.config.source == "MR" else (to_mr, to_ct)
-        return PhantomBatch(*ways[0], *ways[1])
+        pairs: list[PhantomSample] = []
+        mr: list[Sample] = []
+        ct: list[Sample] = []
+        for sample in samples:
+            rng = np.random.default_rng([seed, PHANTOM_STREAM, sample])
+            pair = self.phantoms.draw(rng)
+            pairs.append(pair)
+            mr.append(self._without_neighbours(pair.given("MR"), rng))
+            ct.append(self._without_neighbours(pair.given("CT"), rng))
+        to_ct = stacked(s.image for s in mr), stacked(p.ct for p in pairs)
+        to_mr = stacked(s.image for s in ct), stacked(p.standard_mr for p in pairs)
+        contexts = context_of(mr), context_of(ct)
+        body = stacked(sample.body for sample in mr)
+        if self.config.source == "MR":
+            return PhantomBatch(*to_ct, *to_mr, body, *contexts)
+        return PhantomBatch(*to_mr, *to_ct, body, *contexts[::-1])
+
+
+def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:
+    """Arrays of one shape as the images of a batch."""
+    return torch.from_numpy(np.stack(list(arrays)))
+
+
+def context_of(samples: Sequence[Sample]) -> Context:
+    """What is known about the samples of a batch."""
+    neighbours = [sample.neighbours for sample in samples if sample.neighbours is not None]
+    depth = torch.tensor([sample.depth_mm / DEPTH_UNIT_MM for sample in samples])
+    return Context(stacked(neighbours) if neighbours else None, depth.float())

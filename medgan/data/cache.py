@@ -21,7 +21,7 @@ from medgan.io.metaimage import data_file
 from medgan.volumes import Modality, Volume
 from medgan.volumes.intensity import scale_from_dict
 
-FORMAT = 2
+FORMAT = 3
 """To be raised whenever preparation changes what it makes from the same input."""
 
 _SIDECAR = "prepared.json"
@@ -111,6 +111,7 @@ def _save(prepared: Prepared, entry: Path) -> None:
             "frame_of_reference": volume.frame_of_reference,
             "synthetic": volume.synthetic,
             "scale": prepared.scale.to_dict(),
+            "native_mm": prepared.native_mm,
             "sha256": {name: content_sha256(entry / f"{name}.npy") for name in _ARRAYS},
         },
     )
@@ -132,6 +133,7 @@ def _load(entry: Path) -> Prepared | None:
             facts["frame_of_reference"],
             facts["synthetic"],
         )
-        return Prepared(volume, mask, margin, scale_from_dict(facts["scale"]))
+        x, y, z = facts["native_mm"]
+        return Prepared(volume, mask, margin, scale_from_dict(facts["scale"]), (x, y, z))
     except (OSError, ValueError, KeyError, TypeError):
         return None

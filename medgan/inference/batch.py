@@ -13,6 +13,7 @@ from typing import Literal
 
 from medgan.errors import MedganError
 from medgan.inference.files import make_folder_of
+from medgan.inference.guards import finding_names
 from medgan.inference.job import Irregular, Job, Outcome, failed, run
 from medgan.inference.translator import Translator
 from medgan.inference.workers import run_in_workers
@@ -40,7 +41,8 @@ class Row:
         part: what sets the volume apart within its DICOM series; mostly empty.
         reason: why it was skipped.
         repairs: what was done to irregular geometry.
-        warnings: what is odd about the source.
+        warnings: what is odd about the source or the result.
+        findings: names of the guards that gave those warnings.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Row:
     reason: str | None = None
     repairs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -81,6 +84,8 @@ class Batch:
         irregular: "resample" repairs the geometry of DICOM series where that is possible.
         details: also write the maps that explain each result.
         jobs: sources translated at the same time.
+        also: files of further contrasts, where the source is one file.
+        strict: refuse what a guard warns of.
         earlier: records of the manifest that this batch does not touch; None: a single file is
             made, which needs no manifest.
     """
@@ -94,6 +99,8 @@ class Batch:
     irregular: Irregular = "error"
     details: bool = False
     jobs: int = 1
+    also: tuple[Path, ...] = ()
+    strict: bool = False
     earlier: tuple[Record, ...] | None = None
     records: dict[Key, Record] = field(default_factory=dict, init=False)
 
@@ -148,6 +155,8 @@ class Batch:
             seed=record.fingerprint,
             irregular=self.irregular,
             details=self.details,
+            also=self.also,
+            strict=self.strict,
         )
 
     def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
@@ -180,12 +189,14 @@ class Batch:
 
     def _row(self, task: Task) -> Row:
         record = self.records[task.record.key]
+        warnings = tuple(filter(None, record.warnings.split("\n")))
         row = Row(
             source=record.source,
             status="failed",
             part=record.part,
             repairs=tuple(filter(None, record.repairs.split("\n"))),
-            warnings=tuple(filter(None, record.warnings.split("\n"))),
+            warnings=warnings,
+            findings=finding_names(warnings),
         )
         if record.status in ("refused", "pending"):
             return replace(row, error=record.error)

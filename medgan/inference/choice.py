@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from medgan.errors import ConfigError, DataError, MedganError
+from medgan.inference.quality import ENDING
 from medgan.io.batch.naming import pseudonym
 from medgan.io.dicom import SeriesEntry, SeriesRule, choose
 from medgan.io.studies import Source, Tree
@@ -67,7 +68,8 @@ def choose_sources(
 ) -> Choice:
     """Choose all files of volumes, and of every study the one series that the model can read.
 
-    Series that a model made are left aside unless the rule says ``synthetic=yes``.
+    Series that a model made are left aside unless the rule says ``synthetic=yes``; the quality
+    records of earlier results are passed over in silence.
 
     Args:
         tree: what there is.
@@ -85,7 +87,11 @@ def choose_sources(
     """
     wanted = _rule(rule, modality)
     chosen = [Chosen(source) for source in tree.sources if source.entry is None]
-    left = [Left(leftover.name, reason=leftover.reason) for leftover in tree.leftovers]
+    left = [
+        Left(leftover.name, reason=leftover.reason)
+        for leftover in tree.leftovers
+        if not leftover.name.endswith(ENDING)
+    ]
     studies: dict[str, list[Source]] = defaultdict(list)
     for source in tree.sources:
         if source.entry and source.entry.study_uid:

@@ -11,9 +11,14 @@ from medgan.volumes import Volume
 
 
 def maps_of(result: VolumeTranslation) -> dict[str, Volume]:
-    """The maps of a translation by name: attention, disagreement, content_1, content_2, ..."""
+    """What goes beside the image, by name.
+
+    These are contrast_2, contrast_3, ... of models that write several contrasts; and, where they
+    were asked for, attention, disagreement, content_1, content_2, ...
+    """
     maps = {"attention": result.attention, "disagreement": result.disagreement}
-    found = {name: values for name, values in maps.items() if values is not None}
+    found = {f"contrast_{k}": other for k, other in enumerate(result.others, 2)}
+    found |= {name: values for name, values in maps.items() if values is not None}
     return found | {f"content_{k}": content for k, content in enumerate(result.contents, 1)}
 
 

@@ -7,13 +7,15 @@ from typing import Literal
 
 from medgan.errors import MedganError
 from medgan.inference.files import make_folder_of, write_files, write_maps
-from medgan.inference.series import translate_series
-from medgan.inference.translator import Translator
+from medgan.inference.guards import Finding, check_modality, require_sound
+from medgan.inference.quality import QualityRecord, examine
+from medgan.inference.series import write_translation
+from medgan.inference.translator import Translator, VolumeTranslation
 from medgan.io import read_volume
+from medgan.io.batch.naming import pseudonym
 from medgan.io.dicom import DicomSeries, read_series
 from medgan.io.dicom.write import frame_of_reference, write_series
 from medgan.io.studies import Source
-from medgan.volumes import Modality
 
 Irregular = Literal["error", "resample"]
 
@@ -34,6 +36,8 @@ class Job:
         seed: what identifiers are derived from where the source has none.
         irregular: "resample" repairs the geometry of DICOM series where that is possible.
         details: also write the maps that explain the result.
+        also: files of further contrasts in register with the source.
+        strict: refuse what a guard warns of.
     """
 
     source: Source
@@ -44,6 +48,8 @@ class Job:
     seed: str
     irregular: Irregular = "error"
     details: bool = False
+    also: tuple[Path, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,36 +83,63 @@ def failed(error: MedganError, root: Path) -> Outcome:
 
 
 def _translate_entry(translator: Translator, job: Job, series: DicomSeries) -> Outcome:
+    result = translator(series.volume, details=job.details)
     warnings = []
+    if job.dicom and frame_of_reference(series).generated:
+        warnings.append("the source has no frame of reference: one was generated")
+    record = _examine(translator, job, result, repairs=series.repairs, warnings=tuple(warnings))
+    record.write(job.result)
     if job.dicom:
         created = datetime.fromisoformat(job.created)
-        translate_series(translator, series, job.result, created=created, details=job.details)
-        if frame_of_reference(series).generated:
-            warnings.append("the source has no frame of reference: one was generated")
+        write_translation(translator, result, series, job.result, created)
     else:
-        write_files(translator(series.volume, details=job.details), job.result)
-    return Outcome("translated", series.repairs, tuple(warnings))
+        write_files(result, job.result)
+    return _outcome(record)
 
 
 def _translate_file(translator: Translator, job: Job) -> Outcome:
-    volume = read_volume(job.source.paths[0])
-    warnings: tuple[str, ...] = ()
-    if volume.modality != translator.source:
-        # Values cannot prove a modality: a CT without air has none below -500.
-        warnings = (_unlike(volume.modality, translator.source),)
-        volume = volume.with_array(volume.array, modality=translator.source)
-    result = translator(volume, details=job.details)
+    contrasts = [read_volume(path) for path in (job.source.paths[0], *job.also)]
+    findings = [f for one in contrasts for f in check_modality(one.modality, translator.source)]
+    volume, *also = (one.with_array(one.array, modality=translator.source) for one in contrasts)
+    result = translator(volume, also=also, details=job.details)
+    record = _examine(translator, job, result, findings=tuple(dict.fromkeys(findings)))
+    record.write(job.result)
     if job.dicom:
         write_maps(result, job.result, MAP_SUFFIX)
         created = datetime.fromisoformat(job.created)
         write_series(result.image, job.result, created=created, seed=job.seed)
     else:
         write_files(result, job.result)
-    return Outcome("translated", warnings=warnings)
+    return _outcome(record)
 
 
-def _unlike(found: Modality, wanted: Modality) -> str:
-    return (
-        f"by its values this looks like {found}, "
-        f"and is translated as the {wanted} that the model reads"
+def _examine(
+    translator: Translator,
+    job: Job,
+    result: VolumeTranslation,
+    *,
+    findings: tuple[Finding, ...] = (),
+    repairs: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
+) -> QualityRecord:
+    """The record of a result that may be written.
+
+    Raises:
+        DataError: it may not.
+    """
+    entry = job.source.entry
+    record = examine(
+        translator,
+        result,
+        pseudonym(entry.series_uid if entry else job.source.name),
+        findings=findings,
+        repairs=repairs,
+        warnings=warnings,
     )
+    require_sound(record.findings, where=job.source.name, strict=job.strict)
+    return record
+
+
+def _outcome(record: QualityRecord) -> Outcome:
+    warnings = (*record.warnings, *map(str, record.findings))
+    return Outcome("translated", record.repairs, warnings)

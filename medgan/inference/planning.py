@@ -12,12 +12,14 @@ from medgan.inference.batch import MADE, Batch, Task, refused
 from medgan.inference.choice import Chosen, Left, choose_sources
 from medgan.inference.job import Irregular
 from medgan.inference.outputs import To, format_for, format_of, place_of, require_apart
+from medgan.inference.quality import record_path
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES
 from medgan.io.batch.job import Format, Options
 from medgan.io.batch.manifest import Key, Record, now, read_manifest
 from medgan.io.batch.staging import STAGING
 from medgan.io.batch.standing import extent, fingerprint
+from medgan.io.files import content_sha256
 from medgan.io.studies import Tree, find_sources
 from medgan.models.model_file import Direction
 
@@ -42,6 +44,8 @@ class Request:
         details: also write the maps that explain each result.
         overwrite: translate again what stands already, and replace files of others.
         jobs: sources translated at the same time.
+        also: files of further contrasts in register with the source, which is one file then.
+        strict: refuse what a guard warns of.
     """
 
     model: Path
@@ -54,6 +58,8 @@ class Request:
     details: bool = False
     overwrite: bool = False
     jobs: int = 1
+    also: tuple[Path, ...] = ()
+    strict: bool = False
 
 
 def plan(request: Request, translator: Translator) -> Batch:
@@ -64,13 +70,17 @@ def plan(request: Request, translator: Translator) -> Batch:
         translator: of the request's model and direction.
 
     Raises:
-        FileError: nothing there, no volume in the folder, or a foreign manifest.
+        FileError: nothing there, no volume in the folder, a contrast that is missing, or a
+            foreign manifest.
         ConfigError: the rule for series is wrong, or a file is named for several volumes or in
-            another format than the one asked for.
+            another format than the one asked for; a model of several contrasts, and more than
+            one scan.
+        DataError: the model reads more or fewer contrasts than are named.
         OutputError: a file is to become a folder that is there, or a folder a file; a result would
             replace a source or another result, or its format is unknown.
     """
     tree = _tree(request)
+    _require_contrasts(request, translator, tree)
     within = request.source.resolve() == request.target.resolve()
     choice = choose_sources(tree, translator.source, request.series, within=within)
     named = _named_file(request, tree)
@@ -88,7 +98,8 @@ def plan(request: Request, translator: Translator) -> Batch:
         for chosen in choice.chosen
     }
     labels = {_label(chosen): place for chosen, place in places.items()}
-    require_apart(labels, target, [path for source in tree.sources for path in source.paths])
+    read = [path for source in tree.sources for path in source.paths]
+    require_apart(labels, target, [*read, *request.also])
     planner = _Planner(
         request, translator, tree.root, target, {} if named else read_manifest(target)
     )
@@ -105,6 +116,8 @@ def plan(request: Request, translator: Translator) -> Batch:
         irregular=request.irregular,
         details=request.details,
         jobs=request.jobs,
+        also=request.also,
+        strict=request.strict,
         earlier=None if named else tuple(planner.earlier_but(tasks)),
     )
 
@@ -123,6 +136,23 @@ def _tree(request: Request) -> Tree:
         what = "no volume in this folder" if request.source.is_dir() else "holds no volume"
         raise FileError(what, where=request.source, limit=limit)
     return tree
+
+
+def _require_contrasts(request: Request, translator: Translator, tree: Tree) -> None:
+    """Refuse contrasts that do not fit the model, or of which it is not said what they go with."""
+    missing = next((path for path in request.also if not path.is_file()), None)
+    if missing:
+        raise FileError("no such file", where=missing)
+    several = translator.contrasts > 1 or request.also
+    if several and (request.source.is_dir() or tree.sources[0].entry is not None):
+        raise ConfigError(
+            "which contrasts belong together is said for one file at a time",
+            where=request.source,
+            measured=f"a model of {translator.contrasts} contrasts",
+            remedy="Translate each scan by itself: medgan translate MODEL t1.nii.gz out.nii.gz "
+            "--also t2.nii.gz; `medgan convert` makes files of DICOM series",
+        )
+    translator.require_contrasts(1 + len(request.also))
 
 
 def _named_file(request: Request, tree: Tree) -> Path | None:
@@ -214,14 +244,17 @@ class _Planner:
             self.translator.model.sha256,
             request.direction,
             request.details,
+            request.strict,
             place,
+            *map(content_sha256, request.also),
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _keeps(self, record: Record) -> bool:
-        """Whether a finished result is there with as many files and bytes as its record says."""
+        """Whether a finished result is there as its row says, and its quality record with it."""
         result = self.target / record.output
-        return record.status in MADE and extent(result) == (record.files, record.bytes)
+        whole = extent(result) == (record.files, record.bytes) and record_path(result).is_file()
+        return record.status in MADE and whole
 
     def _is_ours(self, place: str) -> bool:
         """Whether an earlier batch made what is there, or was killed while it did."""

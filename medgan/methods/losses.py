@@ -1,5 +1,6 @@
-"""Terms of the objectives."""
+"""Terms of the objectives that need no more than a line. ``S`` stands for the spatial axes."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,3 +16,36 @@ def least_squares_gan(score: Tensor, *, real: bool) -> Tensor:
 def l1(result: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of two tensors of one shape."""
     return functional.l1_loss(result.float(), truth)
+
+
+def total_variation(attention: Tensor) -> Tensor:
+    """Mean absolute step between neighbours, summed over the spatial axes.
+
+    The published code has 1e-6 times the sum of the steps over a mask repeated in three channels.
+    For one square mask of n pixels a side that is 3e-6 * n * (n - 1) times this mean: weight 0.196
+    for 256 pixels.
+
+    Args:
+        attention: (B, C, *S) float, at least two voxels along every axis in S.
+
+    Returns:
+        Scalar float32; it does not depend on the size of the image.
+
+    Source: Tang et al., Attention-Guided GANs, IJCNN 2019, arXiv:1903.12296.
+    """
+    maps = attention.float()
+    steps = [maps.diff(dim=axis).abs().mean() for axis in range(2, maps.ndim)]
+    return torch.stack(steps).sum()
+
+
+def background_loss(background: Tensor, body: Tensor) -> Tensor:
+    """Mean absolute difference of the background attention from 1 outside the body, 0 inside.
+
+    Args:
+        background: (B, 1, *S) float in [0, 1], 1 where the input is copied.
+        body: (B, 1, *S) bool.
+
+    Returns:
+        Scalar float32 in [0, 1].
+    """
+    return l1(background, (~body).float())

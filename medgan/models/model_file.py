@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
 
 from medgan import __version__
-from medgan.config import NetworkConfig, PreparationConfig
+from medgan.config import Domain, NetworkConfig, PreparationConfig
+from medgan.data.statistics import DomainStatistics, Side
 from medgan.errors import ModelError
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
-from medgan.networks import AttentionGenerator
+from medgan.networks.build import Generator, build_generators
 
 FILE_NAME = "model.safetensors"
 SUFFIX = ".safetensors"
@@ -20,45 +21,53 @@ _RUN_PLACES = ("checkpoints/best", "checkpoints/last", "")
 
 Direction = Literal["forward", "backward"]
 
+_PREFIXES: dict[Direction, str] = {"forward": "G_A", "backward": "G_B"}
+"""What the names of a direction's tensors begin with."""
+
 
 class ModelCard(BaseModel):
     """What must be known to use the weights rightly.
 
     Attributes:
-        source: modality that G_A reads.
+        source: modality that G_A reads; "IMAGE" for pictures.
         target: modality that G_A writes.
+        directions: those that there are weights for.
         preparation: what is done to a volume first; the only one the weights are applied with.
         network: architecture of both generators.
         provenance: how the weights came about (configuration's name, steps, data fingerprint,
             why this checkpoint was chosen); no file names, no patient data.
         licence: of the weights.
+        domains: figures of the scans trained on, which unlike sources are known by; None where
+            they are not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     medgan: str = __version__
-    source: Literal["MR", "CT"]
-    target: Literal["MR", "CT"]
+    source: Domain
+    target: Domain
+    directions: tuple[Direction, ...] = Field(("forward", "backward"), min_length=1)
     preparation: PreparationConfig
     network: NetworkConfig
     provenance: dict[str, Any]
     licence: str = "Apache-2.0"
+    domains: dict[Side, DomainStatistics] | None = None
     intended_use: str = "Research use only. Not for clinical use."
 
 
 @dataclass(frozen=True)
 class Model:
-    """Both generators and their card.
+    """The generators and their card.
 
     Attributes:
-        forward: source -> target.
-        backward: target -> source.
+        forward: source -> target; None where the card has no such direction.
+        backward: target -> source; likewise.
         sha256: hash of the file they were read from.
     """
 
-    forward: AttentionGenerator
-    backward: AttentionGenerator
+    forward: Generator | None
+    backward: Generator | None
     card: ModelCard
     sha256: str
 
@@ -78,18 +87,31 @@ class Model:
                 f"not a model file, or of another version of medgan: {error.errors()[0]['msg']}",
                 where=path,
             ) from error
-        generators = [build_generator(card.network) for _ in range(2)]
-        for generator, name in zip(generators, ("G_A", "G_B"), strict=True):
-            load_weights(generator, file.under(name), where=path)
+        built = dict(zip(_PREFIXES, build_generators(card.network), strict=True))
+        generators = {direction: built[direction] for direction in card.directions}
+        for direction, generator in generators.items():
+            load_weights(generator, file.under(_PREFIXES[direction]), where=path)
             generator.eval().requires_grad_(False)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return cls(generators[0], generators[1], card, digest)
+        return cls(generators.get("forward"), generators.get("backward"), card, digest)
 
-    def generator(self, direction: Direction) -> AttentionGenerator:
-        """The network of one direction."""
-        return self.forward if direction == "forward" else self.backward
+    def generator(self, direction: Direction) -> Generator:
+        """The network of one direction.
 
-    def modalities(self, direction: Direction) -> tuple[Literal["MR", "CT"], Literal["MR", "CT"]]:
+        Raises:
+            ModelError: the model has no weights for it.
+        """
+        generator = self.forward if direction == "forward" else self.backward
+        if generator is None:
+            raise ModelError(
+                "the model goes in one direction only",
+                measured=direction,
+                limit=", ".join(self.card.directions),
+                remedy="Choose the other direction",
+            )
+        return generator
+
+    def modalities(self, direction: Direction) -> tuple[Domain, Domain]:
         """What a direction reads and writes."""
         card = self.card
         if direction == "forward":
@@ -97,16 +119,26 @@ class Model:
         return card.target, card.source
 
 
-def build_generator(network: NetworkConfig) -> AttentionGenerator:
-    """The generator a configuration describes, with torch's default weights."""
-    return AttentionGenerator(
-        network.spatial_dims, network.channels, network.contents, network.width, network.blocks
-    )
+def save_model(
+    path: Path, forward: nn.Module | None, backward: nn.Module | None, card: ModelCard
+) -> None:
+    """Write a model file atomically.
 
-
-def save_model(path: Path, forward: nn.Module, backward: nn.Module, card: ModelCard) -> None:
-    """Write a model file atomically."""
-    tensors = prefixed("G_A", forward.state_dict()) | prefixed("G_B", backward.state_dict())
+    Raises:
+        ModelError: the generators given are not those of the card's directions.
+    """
+    given = zip(_PREFIXES, (forward, backward), strict=True)
+    generators = {direction: network for direction, network in given if network is not None}
+    if generators.keys() != set(card.directions):
+        raise ModelError(
+            "the card names other directions than there are generators",
+            where=path,
+            measured=", ".join(generators) or "none",
+            limit=", ".join(card.directions),
+        )
+    tensors: dict[str, Tensor] = {}
+    for direction, network in generators.items():
+        tensors |= prefixed(_PREFIXES[direction], network.state_dict())
     save_tensors(path, tensors, card.model_dump(mode="json"))
 
 

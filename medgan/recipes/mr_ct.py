@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgan.config import PairConfig, TrainConfig
-from medgan.errors import MedganError, TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import write_volume
 from medgan.io.files import write_json
@@ -18,13 +17,12 @@ from medgan.metrics.evaluation import evaluation_document
 from medgan.metrics.floors import floors
 from medgan.metrics.pairs import EvaluationMask, PairResult, evaluate_pair
 from medgan.models.model_file import Direction
-from medgan.recipes import training
-from medgan.recipes.training import OnStep, read_pair
+from medgan.recipes.runs import mirror, train_or_resume
+from medgan.recipes.scans import read_pair
+from medgan.recipes.training import OnStep
 from medgan.report.cases import case_sections
 from medgan.report.html import Report, Section, Table, write_report
 from medgan.report.images import CaseImages
-from medgan.training.run_folder import RunFolder
-from medgan.training.sync import sync_run
 from medgan.volumes import Volume
 from medgan.volumes.masks import body_mask
 
@@ -74,46 +72,13 @@ def run(
         The cases, in the configuration's order; also in ``out`` as ``evaluation.json`` (or
         ``evaluation_backward.json``), ``predictions/``, ``attention/`` and ``report.html``.
     """
-    if (out / "config.yaml").exists():
-        _require_same_training(RunFolder(out).config(), config, out)
-        training.resume(out, on_step)
-    else:
-        training.train(config, out, on_step)
+    train_or_resume(config, out, on_step)
     translator = Translator.load(out, direction)
     cases = [evaluate_case(translator, *_read(config, pair, translator), pair.name)
              for pair in config.evaluation]  # fmt: skip
     write_cases(out, cases, direction)
-    _mirror(config, out)
+    mirror(config, out)
     return cases
-
-
-def _mirror(config: TrainConfig, out: Path) -> None:
-    """Bring the report and all that is new to MLflow; the run folder is whole without it."""
-    if config.tracking.enabled:
-        try:
-            sync_run(out)
-        except MedganError as error:
-            _log.warning("%s", error)
-
-
-def _require_same_training(begun: TrainConfig, wanted: TrainConfig, out: Path) -> None:
-    """Refuse to pass off one training as another; tracking and evaluation may change.
-
-    Raises:
-        TrainingError: the folder holds a run of another configuration; the sections are named.
-    """
-    differing = [
-        name
-        for name in TrainConfig.model_fields
-        if name not in ("tracking", "evaluation") and getattr(begun, name) != getattr(wanted, name)
-    ]
-    if differing:
-        raise TrainingError(
-            "the folder holds a run of another configuration",
-            where=out,
-            measured=f"other {', '.join(differing)}",
-            remedy="Name another folder with --out, or give the configuration it was begun with",
-        )
 
 
 def evaluate_case(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 from medgan import __version__
 from medgan.config import TrainConfig, dump_config, load_config
@@ -50,7 +51,7 @@ class RunFolder:
                 remedy=f"`medgan train --resume {self.root}` continues it; or name another folder",
             )
 
-    def create(self, config: TrainConfig) -> None:
+    def create(self, config: BaseModel) -> None:
         """Begin a run.
 
         Raises:

@@ -16,19 +16,20 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medgan.config import TrainConfig
 from medgan.data.batches import Batch, Batches, PhantomBatch, UnpairedBatch
+from medgan.data.statistics import DomainStatistics, Side
 from medgan.errors import TrainingError
 from medgan.io.files import write_json
-from medgan.methods.attentiongan import AttentionGAN, GeneratorPass, Losses
+from medgan.methods import GeneratorPass, Losses, build_method
 from medgan.models.model_file import FILE_NAME, ModelCard, save_model
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
 from medgan.training.checkpoint import optimiser_tensors, restore_optimiser
 from medgan.training.history_pool import HistoryPool
-from medgan.training.monitor import Monitor
+from medgan.training.monitor import Monitor, Translated
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.validation import Validator
 
-POOL_STREAM = 3
+POOL_STREAM, METHOD_STREAM = 3, 8
 
 Tensors = TypeVar("Tensors", UnpairedBatch, PhantomBatch)
 
@@ -67,6 +68,7 @@ class Trainer:
         validator: scores the generators on held-out cases.
         tracker: mirrors the logs.
         provenance: facts for the model card (data fingerprint, number of scans).
+        domains: figures of the scans for the model card, to know unlike ones by.
     """
 
     def __init__(
@@ -77,14 +79,16 @@ class Trainer:
         validator: Validator,
         tracker: Tracker,
         provenance: dict[str, Any],
+        domains: dict[Side, DomainStatistics] | None = None,
     ) -> None:
         self.config, self.run, self.batches = config, run, batches
-        self.validator, self.tracker, self.provenance = validator, tracker, provenance
+        self.validator, self.tracker = validator, tracker
+        self.provenance, self.domains = provenance, domains
         settings = config.training
         set_seed(settings.seed)
         # its precision is fixed for the life of the process; that of a training is not
         self.accelerator = Accelerator(mixed_precision="no")
-        self.method = AttentionGAN(config.network, config.losses).to(self.accelerator.device)
+        self.method = build_method(config).to(self.accelerator.device)
         self.optimisers = {
             name: torch.optim.Adam(part.parameters(), settings.learning_rate, betas=(0.5, 0.999))
             for name, part in self._parts().items()
@@ -93,14 +97,15 @@ class Trainer:
             self.method.generators, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay)
         )
         self.pools = {"A": HistoryPool(settings.pool), "B": HistoryPool(settings.pool)}
-        self.monitor = Monitor()
+        self.monitor = Monitor(config)
         self.step = 0
         self.best: dict[str, Any] | None = None
 
     def _parts(self) -> dict[str, nn.ModuleList]:
+        method = self.method
         return {
-            "generators": self.method.generators,
-            "discriminators": self.method.discriminators,
+            "generators": nn.ModuleList((*method.generators, *method.helpers)),
+            "discriminators": method.discriminators,
         }
 
     def train(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> None:
@@ -141,32 +146,50 @@ class Trainer:
         unpaired = batch.unpaired and self._on_device(batch.unpaired)
         losses: Losses = {}
         made = None
+        rng = np.random.default_rng([self.config.training.seed, METHOD_STREAM, self.step])
         self.method.discriminators.requires_grad_(False)
         with self._autocast():
             if unpaired is not None:
-                made = self.method.generator_pass(unpaired)
+                made = self.method.generator_pass(unpaired, self.step, rng)
                 losses |= made.losses
             if batch.phantoms is not None:
                 pairs = self._on_device(batch.phantoms)
-                losses |= self.method.phantom_losses(pairs, self.config.losses.phantom)
+                losses |= self.method.phantom_losses(pairs, self.step)
         sound = self._descend("generators", losses)
         self.average.update_parameters(self.method.generators)
         # fakes of a step that went wrong may be NaN, and a pool would keep them
         if sound and unpaired is not None and made is not None:
-            losses |= self._update_discriminators(unpaired, made)
+            losses |= self._update_discriminators(unpaired, made, rng)
         return {name: value.detach() for name, value in losses.items()}
 
-    def _update_discriminators(self, batch: UnpairedBatch, made: GeneratorPass) -> Losses:
-        self.method.discriminators.requires_grad_(True)
-        rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step])
-        seen_A = self.pools["A"].exchange(made.fake_A.detach(), rng)
-        seen_B = self.pools["B"].exchange(made.fake_B.detach(), rng)
+    def _update_discriminators(
+        self, batch: UnpairedBatch, made: GeneratorPass, rng: np.random.Generator
+    ) -> Losses:
+        method = self.method
+        method.discriminators.requires_grad_(True)
+        pool_rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step])
+        seen_A = self.pools["A"].exchange(made.seen_A(method.D_B).detach(), pool_rng)
+        seen_B = self.pools["B"].exchange(made.seen_B(method.D_A).detach(), pool_rng)
         with self._autocast():
-            losses = self.method.discriminator_losses(batch, seen_A, seen_B)
+            losses = method.discriminator_losses(batch, made, seen_A, seen_B, rng)
         self._descend("discriminators", losses)
-        share = made.background.detach().float()[batch.body_A].mean()
-        self.monitor.background(self.step, share.item())
-        return losses | {"background_attention": share}
+        return losses | self._watch(batch, made, losses)
+
+    def _watch(self, batch: UnpairedBatch, made: GeneratorPass, losses: Losses) -> Losses:
+        """Show the monitor what was made; figures for the log."""
+        fake_A, fake_B = made.fake_A.detach(), made.fake_B.detach()
+        ways = {
+            "A": Translated(batch.real_A, fake_B, batch.real_B, batch.body_A),
+            "B": Translated(batch.real_B, fake_A, batch.real_A, batch.body_B),
+        }
+        judges = {"A": self.method.D_A.judges, "B": self.method.D_B.judges}
+        figures = {}
+        for name, way in ways.items():
+            judged = losses[f"discriminator_{name}"].item() / len(judges[name])
+            seen = self.monitor.look(self.step, f"G_{name}", way, judged)
+            figures[f"moved_{name}"] = torch.tensor(seen.moved)
+        background = 1 - made.foreground_B.detach().float()
+        return figures | {"background_attention": background[batch.body_A].mean()}
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.training.precision == "bf16"
@@ -189,7 +212,7 @@ class Trainer:
 
     def _on_device(self, batch: Tensors) -> Tensors:
         device = self.accelerator.device
-        moved = {name: tensor.to(device) for name, tensor in vars(batch).items()}
+        moved = {name: part.to(device) for name, part in vars(batch).items()}
         return type(batch)(**moved)
 
     def _log_step(self, losses: dict[str, float], seconds: float) -> None:
@@ -209,11 +232,15 @@ class Trainer:
         return self.method.generators
 
     def _validate(self) -> None:
-        forward, backward = self._averaged()
+        generators = self._averaged()
+        # batch norm must neither see the other cases nor learn from them
+        generators.eval()
+        forward, backward = generators
         scores = self.validator.scores(forward, backward)
         self.run.append(self.run.metrics, {"step": self.step, **scores})
         self.tracker.log(self.step, scores)
         self.validator.preview(self.run.previews / f"step_{self.step:07d}.png", forward)
+        generators.train()
         score = scores["validation_score"]
         if not np.isfinite(score):
             return
@@ -230,6 +257,7 @@ class Trainer:
             target=self.config.target,
             preparation=self.config.preparation,
             network=self.config.network,
+            domains=self.domains,
             provenance={"name": self.config.name, "chosen": chosen, **self.provenance},
         )
         save_model(folder / FILE_NAME, forward, backward, card)

@@ -1,0 +1,162 @@
+"""One training, whole."""
+
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from medgan.config.base import Domain, Frozen
+from medgan.config.data import DataConfig, PairConfig, PreparationConfig
+from medgan.config.method import LossConfig, NetworkConfig
+
+
+class TrainingConfig(Frozen):
+    """The loop."""
+
+    steps: int = Field(1000, ge=1)
+    warmup_steps: int = Field(0, ge=0, description="First steps, on phantoms alone and supervised.")
+    batch: int = Field(1, ge=1)
+    warmup_learning_rate: float = Field(
+        1e-3, gt=0, description="Rate of the warm-up; falls to learning_rate over its second half."
+    )
+    learning_rate: float = Field(2e-4, gt=0, description="Rate of Adam after the warm-up.")
+    decay_from: float = Field(
+        0.5, ge=0, le=1, description="Share of those steps after which the rate falls towards 0."
+    )
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="Exponential moving average of the generators; 0: none."
+    )
+    pool: int = Field(50, ge=0, description="Size of the history pool of each discriminator.")
+    max_gradient_norm: float = Field(100.0, gt=0)
+    differentiable_augmentation: bool = Field(
+        False, description="Shift, mirror and cut what discriminators see: for few scans."
+    )
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = Field(0, ge=0)
+    log_every: int = Field(10, ge=1)
+    validate_every: int = Field(200, ge=1)
+    checkpoint_every: int = Field(200, ge=1)
+
+
+class TrackingConfig(Frozen):
+    """MLflow beside the run folder, never instead of it."""
+
+    enabled: bool = Field(True, description="Mirror the run to MLflow.")
+    uri: str | None = Field(None, description="Tracking server; null: sqlite in the run folder.")
+    experiment: str = Field("medgan")
+
+
+class TrainConfig(Frozen):
+    """One training, whole."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    method: Literal["cyclic", "contrastive"] = Field(
+        "cyclic", description="cyclic: AttentionGAN and CycleGAN; contrastive: CUT."
+    )
+    source: Domain = "MR"
+    target: Domain = "CT"
+    data: DataConfig = DataConfig()
+    preparation: PreparationConfig = PreparationConfig()
+    network: NetworkConfig = NetworkConfig()
+    losses: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    evaluation: tuple[PairConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        faults = [fault for found, fault in self._faults() if found]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _faults(self) -> Iterator[tuple[bool, str]]:
+        pictures = "IMAGE" in (self.source, self.target)
+        losses, network = self.losses, self.network
+        yield (
+            self.source == self.target and not pictures,
+            ("source and target must be different modalities"),
+        )
+        yield (
+            pictures and (self.source != self.target or self.data.images is None),
+            ("pictures need source: IMAGE, target: IMAGE and data.images"),
+        )
+        yield (
+            self.data.images is not None and not pictures,
+            ("data.images needs source: IMAGE and target: IMAGE"),
+        )
+        yield (
+            pictures and (self.uses_phantoms or network.position or network.neighbours > 0),
+            ("pictures have no phantoms, neighbours or position"),
+        )
+        yield pictures and network.spatial_dims == 3, "pictures have two dimensions"
+        yield pictures and bool(self.evaluation), "pictures have no evaluation pairs"
+        yield (
+            network.discriminator == "image" and min(self.preparation.matrix) < 96,
+            ("network.discriminator: image needs a preparation.matrix of at least 96"),
+        )
+        yield (
+            self.training.warmup_steps > self.training.steps,
+            ("training.warmup_steps exceeds training.steps"),
+        )
+        yield (
+            self.training.warmup_steps > 0 and not losses.phantom,
+            ("training.warmup_steps needs losses.phantom > 0"),
+        )
+        yield losses.tissue > 0 and not losses.phantom, "losses.tissue needs losses.phantom > 0"
+        yield (
+            losses.phantom_end is not None and not losses.phantom,
+            ("losses.phantom_end needs losses.phantom > 0"),
+        )
+        yield (
+            not network.has_attention and losses.background + losses.total_variation > 0,
+            ("losses.background and losses.total_variation need attention"),
+        )
+        yield (
+            self.method == "contrastive" and not losses.contrastive,
+            ("method: contrastive needs losses.contrastive > 0"),
+        )
+        yield (
+            self.method == "cyclic" and losses.contrastive > 0,
+            ("losses.contrastive needs method: contrastive"),
+        )
+        yield (
+            self.method == "contrastive" and network.generator == "mask",
+            ("method: contrastive needs network.generator: resnet or attention"),
+        )
+        yield (
+            self.method == "contrastive" and losses.cycle + losses.identity > 0,
+            ("method: contrastive has no cycle and no identity: set both to 0"),
+        )
+        yield (
+            self.method == "contrastive"
+            and (losses.pixel + losses.total_variation > 0 or losses.ramp is not None),
+            ("method: contrastive has no pixel, no total_variation and no ramp"),
+        )
+        yield (
+            network.position and self.preparation.planes != ("axial",),
+            ("network.position is for axial slices"),
+        )
+        # validation is on phantoms, whether they anchor the training or not
+        mr, ct = network.channels if self.source == "MR" else network.channels[::-1]
+        yield (
+            not pictures and len(self.data.phantoms.contrasts) != mr,
+            ("data.phantoms.contrasts must name one contrast for every channel of the MR"),
+        )
+        yield not pictures and ct != 1, "network.channels: the CT has one channel"
+
+    @property
+    def modalities(self) -> tuple[Literal["MR", "CT"], Literal["MR", "CT"]]:
+        """Source and target of a training on scans; pictures have none."""
+        assert self.data.images is None
+        return ("MR", "CT") if self.source == "MR" else ("CT", "MR")
+
+    @property
+    def uses_phantoms(self) -> bool:
+        """Whether randomised phantoms take part in the training."""
+        return self.losses.phantom > 0
+
+    @property
+    def uses_scans(self) -> bool:
+        """Whether unpaired scans take part in the training."""
+        return self.training.warmup_steps < self.training.steps

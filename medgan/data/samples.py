@@ -1,0 +1,65 @@
+"""What training draws: one image of a domain, or one phantom in both."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image as a network is given it; air outside the body.
+
+    ``S`` stands for (X, Y) or (X, Y, Z).
+
+    Attributes:
+        image: (C, *S) float32 in [-1, 1].
+        body: (1, *S) bool.
+        neighbours: (N * C, *S) float32 in [-1, 1], the slices beside it, from the lowest to the
+            highest; None in trainings without.
+        depth_mm: of its middle below the vertex; 0 where that is not known.
+    """
+
+    image: Image
+    body: Mask
+    neighbours: Image | None = None
+    depth_mm: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomSample:
+    """One phantom with exact truth; images (C, *S) float32 in [-1, 1].
+
+    Attributes:
+        mr: in a random contrast, resolution, bias and noise; one channel a contrast.
+        ct: what it should become.
+        noisy_ct: the same as a scanner might give it.
+        standard_mr: the same in the standard contrasts, without noise or bias.
+        body: (1, *S) bool, the head.
+        mr_neighbours: (N * C, *S) beside ``mr``; None in trainings without.
+        ct_neighbours: (N, *S) beside ``noisy_ct``.
+        depth_mm: of its middle below the vertex.
+    """
+
+    mr: Image
+    ct: Image
+    noisy_ct: Image
+    standard_mr: Image
+    body: Mask
+    mr_neighbours: Image | None = None
+    ct_neighbours: Image | None = None
+    depth_mm: float = 0.0
+
+    def given(self, modality: Literal["MR", "CT"]) -> Sample:
+        """What a network that reads MR or CT is given of it."""
+        if modality == "MR":
+            return Sample(self.mr, self.body, self.mr_neighbours, self.depth_mm)
+        return Sample(self.noisy_ct, self.body, self.ct_neighbours, self.depth_mm)
+
+    def wanted(self, modality: Literal["MR", "CT"]) -> Image:
+        """What a network that writes MR or CT should make of it."""
+        return self.standard_mr if modality == "MR" else self.ct

@@ -1,0 +1,140 @@
+"""Cycle-consistent translation of unpaired images: CycleGAN, AttentionGAN and its first scheme.
+
+G_A translates domain A to B, G_B back; the judges D_A tell real from made B, D_B real from made A.
+One step is a generator update followed by an update of the judges on the same images.
+
+    L_G = (1 - r) * ( adversarial * (GAN(D_A(fake_B)) + GAN(D_B(fake_A)))
+                    + total_variation * (TV(a_A) + TV(a_B)) )
+        + r * ( cycle * (|rec_A - real_A| + |rec_B - real_B|)
+              + pixel * (|fake_B - real_A| + |fake_A - real_B|) )
+        + identity   * (|G_A(real_B) - real_B| + |G_B(real_A) - real_A|)
+        + background * (|a_A - outside_A| + |a_B - outside_B|)
+        + structure  * (S(fake_B, real_A) + S(fake_A, real_B))
+        + phantom    * (|G_A(phantom_A) - truth_B| + |G_B(phantom_B) - truth_A|)
+        + tissue     * Dice(tissues of the CT made of a phantom)
+
+    L_D = 0.5 * (GAN(D(real), 1) + GAN(D(pool(fake)), 0))   for each judge
+
+where a is the background attention. Without a ramp both shares are 1 instead of 1 - r and r. What
+the published methods are made of is data: the members of ``configs/compare_methods.yaml``.
+Adversarial, cycle and identity with weights 1, 10 and 5 are AttentionGAN's published training; the
+terms from ``background`` on are medgan's, the supervised ones on phantoms of randomised contrast,
+which keep the translation from turning the contrast round.
+"""
+
+import numpy as np
+from torch import Tensor, nn
+
+from medgan.config import LossConfig, TrainConfig
+from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.methods.anatomy import anatomy_losses
+from medgan.methods.anchor import phantom_losses
+from medgan.methods.judges import build_judges
+from medgan.methods.losses import l1, total_variation
+from medgan.methods.passes import (
+    GeneratorPass,
+    Losses,
+    judge_losses,
+    translate_with_identity,
+)
+from medgan.networks.build import build_generators
+from medgan.networks.initialisation import initialise
+from medgan.networks.layers import copied
+
+
+class Cyclic(nn.Module):
+    """The networks and the terms of their objectives; no optimiser, no loop."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weights = config.losses
+        self.G_A, self.G_B = build_generators(config.network)
+        self.D_A, self.D_B = build_judges(config)
+        initialise(self)
+
+    @property
+    def generators(self) -> nn.ModuleList:
+        """G_A and G_B."""
+        return nn.ModuleList((self.G_A, self.G_B))
+
+    @property
+    def helpers(self) -> nn.ModuleList:
+        """What is trained with the generators and is of no use after training: nothing."""
+        return nn.ModuleList()
+
+    @property
+    def discriminators(self) -> nn.ModuleList:
+        """D_A and D_B."""
+        return nn.ModuleList((self.D_A, self.D_B))
+
+    def generator_pass(
+        self, batch: UnpairedBatch, step: int, rng: np.random.Generator
+    ) -> GeneratorPass:
+        """The unpaired terms, weighted.
+
+        Args:
+            batch: real images.
+            step: counted from 1.
+            rng: draws what is random in the terms.
+        """
+        weights = self.weights
+        real_A, real_B = batch.real_A, batch.real_B
+        of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)
+        identity: Losses = {}
+        if weights.identity:
+            to_B, idt_B = translate_with_identity(self.G_A, *of_A, *of_B)
+            to_A, idt_A = translate_with_identity(self.G_B, *of_B, *of_A)
+            identity["identity_A"] = weights.identity * l1(idt_B, real_B)
+            identity["identity_B"] = weights.identity * l1(idt_A, real_A)
+        else:
+            to_B, to_A = self.G_A(*of_A), self.G_B(*of_B)
+        made = GeneratorPass.of(to_A, to_B)
+        losses = made.losses
+        rest, reconstruction = _shares(weights, step)
+        if weights.adversarial:
+            weight = rest * weights.adversarial
+            losses["adversarial_A"] = weight * self.D_A.deceived(made.seen_B(self.D_A), rng)
+            losses["adversarial_B"] = weight * self.D_B.deceived(made.seen_A(self.D_B), rng)
+        if weights.total_variation:
+            weight = rest * weights.total_variation
+            losses["total_variation_A"] = weight * total_variation(to_B.background)
+            losses["total_variation_B"] = weight * total_variation(to_A.background)
+        if weights.cycle:
+            weight = reconstruction * weights.cycle
+            # a made image has no neighbours, but it lies where its source lies
+            rec_A = self.G_B(to_B.image, batch.context_A.without_neighbours()).image
+            rec_B = self.G_A(to_A.image, batch.context_B.without_neighbours()).image
+            losses["cycle_A"] = weight * l1(rec_A, real_A)
+            losses["cycle_B"] = weight * l1(rec_B, real_B)
+        if weights.pixel:
+            weight = reconstruction * weights.pixel
+            losses["pixel_A"] = weight * l1(to_B.image, copied(real_A, to_B.image.shape[1]))
+            losses["pixel_B"] = weight * l1(to_A.image, copied(real_B, to_A.image.shape[1]))
+        losses.update(identity)
+        losses.update(anatomy_losses(weights, batch, to_B, to_A))
+        return made
+
+    def phantom_losses(self, pairs: PhantomBatch, step: int) -> Losses:
+        """The supervised terms, weighted; see ``phantom_losses`` in ``anchor``."""
+        return phantom_losses(self.config, self.G_A, self.G_B, pairs, step)
+
+    def discriminator_losses(
+        self,
+        batch: UnpairedBatch,
+        made: GeneratorPass,
+        seen_A: Tensor,
+        seen_B: Tensor,
+        rng: np.random.Generator,
+    ) -> Losses:
+        """The judges' losses, weighted; see ``judge_losses`` in ``passes``."""
+        return judge_losses(self.D_A, self.D_B, batch, made, seen_A, seen_B, rng)
+
+
+def _shares(weights: LossConfig, step: int) -> tuple[float, float]:
+    """Shares of the adversarial side and of the reconstruction."""
+    ramp = weights.ramp
+    if ramp is None:
+        return 1.0, 1.0
+    share = ramp.early if step <= ramp.steps else ramp.late
+    return 1.0 - share, share

@@ -1,0 +1,57 @@
+"""What every recipe does with its run folder: begin it or go on with it, and mirror it."""
+
+import logging
+from pathlib import Path
+
+from medgan.config import TrainConfig
+from medgan.errors import MedganError, TrainingError
+from medgan.recipes import training
+from medgan.recipes.training import OnStep
+from medgan.training.run_folder import RunFolder
+from medgan.training.sync import sync_run
+
+_log = logging.getLogger(__name__)
+
+
+def train_or_resume(config: TrainConfig, out: Path, on_step: OnStep | None = None) -> None:
+    """Train in a new folder, or go on in one that was begun; one that has ended stays as it is.
+
+    Args:
+        config: the training.
+        out: run folder.
+        on_step: called after every logged step.
+
+    Raises:
+        TrainingError: the folder holds a run of another configuration.
+        MedganError: as ``training.train`` and ``training.resume``.
+    """
+    if (out / "config.yaml").exists():
+        _require_same_training(RunFolder(out).config(), config, out)
+        training.resume(out, on_step)
+    else:
+        training.train(config, out, on_step)
+
+
+def mirror(config: TrainConfig, out: Path) -> None:
+    """Bring the report and all that is new to MLflow; the run folder is whole without it."""
+    if config.tracking.enabled:
+        try:
+            sync_run(out)
+        except MedganError as error:
+            _log.warning("%s", error)
+
+
+def _require_same_training(begun: TrainConfig, wanted: TrainConfig, out: Path) -> None:
+    """Refuse to pass off one training as another; tracking and evaluation may change."""
+    differing = [
+        name
+        for name in TrainConfig.model_fields
+        if name not in ("tracking", "evaluation") and getattr(begun, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise TrainingError(
+            "the folder holds a run of another configuration",
+            where=out,
+            measured=f"other {', '.join(differing)}",
+            remedy="Name another folder with --out, or give the configuration it was begun with",
+        )
