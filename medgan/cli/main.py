@@ -17,6 +17,7 @@ VERBS = {
     "convert": "Convert files and trees of studies between formats.",
     "train": "Train a model from a configuration, or resume a run.",
     "translate": "Translate a volume or a folder with a trained model.",
+    "import-checkpoint": "Make a model of weights published by other code.",
     "evaluate": "Measure predictions against their references.",
     "compare-sets": "Measure how far a set of images is from a real one.",
     "froc": "Score nodule detections by the rules of LUNA16.",
@@ -25,7 +26,8 @@ VERBS = {
     "doctor": "Check whether this machine is ready.",
     "benchmark": "Measure medgan's speed on this machine.",
 }
-"""Verb -> line of help. Verb ``x-y`` is the function ``command`` of ``medgan.cli.x_y``."""
+"""Verb -> line of help. Verb ``x-y`` is the function ``command`` of ``medgan.cli.x_y``, or the
+Typer ``group`` there if it has verbs of its own."""
 
 WIDTH = 100
 """Columns of the help at most."""
@@ -34,16 +36,19 @@ CONTEXT: dict[str, Any] = {"help_option_names": ["--help", "-h"], "max_content_w
 """What the program and its verbs share in reading their arguments."""
 
 
-def load(verb: str) -> TyperCommand:
+def load(verb: str) -> TyperCommand | TyperGroup:
     """Import a verb's module and build its command.
 
     Args:
         verb: a key of `VERBS`.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(verb)(import_module(f"medgan.cli.{verb.replace('-', '_')}").command)
+    module = import_module(f"medgan.cli.{verb.replace('-', '_')}")
+    app = getattr(module, "group", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(verb)(module.command)
     command = typer.main.get_command(app)
-    assert isinstance(command, TyperCommand)
+    assert isinstance(command, TyperCommand | TyperGroup)
     return command
 
 

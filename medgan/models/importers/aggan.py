@@ -1,0 +1,41 @@
+"""Generators of AttentionGAN's first scheme (AGGAN)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from medgan.models.importers.published import (
+    ATTENTIONGAN_LICENCE,
+    PublishedGenerator,
+    kernel,
+    network_config,
+)
+from medgan.models.importers.sequential import SequentialGenerator, read_sequential
+
+_SHUFFLED = "decoder.4.weight"
+"""The 1-convolution before the first pixel shuffle; CycleGAN's generator has none."""
+
+
+def is_aggan(generator: SequentialGenerator) -> bool:
+    """Whether a generator of numbered layers doubles by pixel shuffle."""
+    weights = generator.state.get(_SHUFFLED)
+    return weights is not None and weights.ndim == 4
+
+
+def read_aggan(state: Mapping[str, Tensor], where: object) -> PublishedGenerator:
+    """Import a generator of one content and one mask.
+
+    Raises:
+        ModelError: tensors that are missing, unknown or of other shapes.
+    """
+    generator = read_sequential(state, where)
+    network = network_config(
+        where,
+        generator="mask",
+        channels=(generator.channels, kernel(generator.state, generator.last, where)[0] - 1),
+        width=generator.width,
+        blocks=generator.blocks,
+        norm="batch" if generator.batch_norm else "instance",
+        bounded=False,
+    )
+    return PublishedGenerator("AttentionGAN-v1", ATTENTIONGAN_LICENCE, network, generator.state)
