@@ -8,6 +8,7 @@ from unpaired import SIZE, loud, tiny, unpaired_batch
 from medgan.methods import Cyclic
 from medgan.methods.differentiable_augmentation import DifferentiableAugmentation
 from medgan.methods.judges import Judges, Views, build_judges
+from medgan.networks import UNKNOWN
 
 SEED = 11
 
@@ -76,7 +77,7 @@ def test_a_generator_is_to_deceive_every_judge(guided):
 def test_plain_judges_are_shown_no_attention():
     judges, _ = make()
     image = torch.rand(2, 1, *SIZE)
-    assert judges.view(image, torch.rand(2, 1, *SIZE)) is image
+    assert judges.view(image, torch.rand(2, 1, *SIZE), UNKNOWN) is image
 
 
 def test_no_gradient_flows_through_the_attention_that_is_shown():
@@ -84,7 +85,7 @@ def test_no_gradient_flows_through_the_attention_that_is_shown():
     image, foreground = torch.rand(2, 2, 1, *SIZE, requires_grad=True).unbind()
     image.retain_grad()
     foreground.retain_grad()
-    judges.deceived(judges.view(image, foreground), rng()).backward()
+    judges.deceived(judges.view(image, foreground, UNKNOWN), rng()).backward()
     assert image.grad.abs().sum() > 0
     assert foreground.grad is None
 

@@ -105,6 +105,16 @@ class ImagesConfig(Frozen):
     mirror: bool = Field(True, description="Mirror half of them left to right.")
 
 
+class NodulesConfig(Frozen):
+    """LUNA16 scans that healthy lung and nodules are cut from."""
+
+    roots: tuple[Path, ...] = Field(min_length=1, description="Folders in the form of LUNA16.")
+    subsets: tuple[int, ...] | None = Field(
+        None, description="Folds to train on; null: all. Those a detector is tested on never."
+    )
+    healthy: int = Field(20, ge=1, description="Places of healthy lung cut from each scan.")
+
+
 class DataConfig(Frozen):
     """The scans of a training; paths are relative to ``root``, one scan a patient."""
 
@@ -121,6 +131,9 @@ class DataConfig(Frozen):
     )
     phantoms: PhantomConfig = PhantomConfig()
     images: ImagesConfig | None = Field(None, description="Pictures, instead of scans.")
+    nodules: NodulesConfig | None = Field(
+        None, description="Lung without and with nodules, instead of scans: source and target CT."
+    )
 
 
 class PairConfig(Frozen):

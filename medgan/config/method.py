@@ -35,6 +35,9 @@ class NetworkConfig(Frozen):
     bounded: bool = Field(True, description="mask: tanh after the content; false as published.")
     neighbours: int = Field(0, ge=0, description="Slices beside the one translated: 2.5-D.")
     position: bool = Field(False, description="Tell the generators the depth below the vertex.")
+    conditions: int = Field(
+        0, ge=0, description="Maps of what is wanted where; nodules have two: mask and density."
+    )
     discriminator: Literal["patch", "image"] = Field(
         "patch", description="patch: 70 x 70; image: one score, as in AttentionGAN's first scheme."
     )

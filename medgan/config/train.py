@@ -73,8 +73,14 @@ class TrainConfig(Frozen):
     def _faults(self) -> Iterator[tuple[bool, str]]:
         pictures = "IMAGE" in (self.source, self.target)
         losses, network = self.losses, self.network
+        nodules = self.data.nodules is not None
         yield (
-            self.source == self.target and not pictures,
+            nodules and (self.source, self.target, network.conditions) != ("CT", "CT", 2),
+            ("data.nodules needs source: CT, target: CT and network.conditions: 2"),
+        )
+        yield network.conditions > 0 and not nodules, "network.conditions needs data.nodules"
+        yield (
+            self.source == self.target and not pictures and not nodules,
             ("source and target must be different modalities"),
         )
         yield (
@@ -138,17 +144,18 @@ class TrainConfig(Frozen):
             ("network.position is for axial slices"),
         )
         # validation is on phantoms, whether they anchor the training or not
+        scans = not pictures and not nodules
         mr, ct = network.channels if self.source == "MR" else network.channels[::-1]
         yield (
-            not pictures and len(self.data.phantoms.contrasts) != mr,
+            scans and len(self.data.phantoms.contrasts) != mr,
             ("data.phantoms.contrasts must name one contrast for every channel of the MR"),
         )
         yield not pictures and ct != 1, "network.channels: the CT has one channel"
 
     @property
     def modalities(self) -> tuple[Literal["MR", "CT"], Literal["MR", "CT"]]:
-        """Source and target of a training on scans; pictures have none."""
-        assert self.data.images is None
+        """Source and target of a training on scans of both."""
+        assert self.data.images is None and self.data.nodules is None
         return ("MR", "CT") if self.source == "MR" else ("CT", "MR")
 
     @property

@@ -85,7 +85,7 @@ class Contrastive(nn.Module):
         of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)
         to_B, idt_B = translate_with_identity(self.G_A, *of_A, *of_B)
         to_A, idt_A = translate_with_identity(self.G_B, *of_B, *of_A)
-        made = GeneratorPass.of(to_A, to_B)
+        made = GeneratorPass.of(to_A, to_B, batch)
         nce = 0.5 * weights.contrastive
         made.losses.update(
             adversarial_A=weights.adversarial * self.D_A.deceived(made.seen_B(self.D_A), rng),

@@ -89,7 +89,7 @@ class Cyclic(nn.Module):
             identity["identity_B"] = weights.identity * l1(idt_A, real_A)
         else:
             to_B, to_A = self.G_A(*of_A), self.G_B(*of_B)
-        made = GeneratorPass.of(to_A, to_B)
+        made = GeneratorPass.of(to_A, to_B, batch)
         losses = made.losses
         rest, reconstruction = _shares(weights, step)
         if weights.adversarial:

@@ -11,6 +11,7 @@ from medgan.config import NetworkConfig, TrainConfig
 from medgan.methods.differentiable_augmentation import DifferentiableAugmentation
 from medgan.methods.losses import least_squares_gan
 from medgan.networks.build import build_discriminators, has_batch_norm
+from medgan.networks.conditioning import Context, condition_of
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,29 @@ class Judges(nn.Module):
         self, network: NetworkConfig, channels: int, mirror_axis: int | None = None
     ) -> None:
         super().__init__()
-        self.channels = channels
+        self.conditions = network.conditions
+        self.channels = channels + network.conditions
         self.mirror_axis = mirror_axis
         self.judges = build_discriminators(network, channels)
         self.together = not has_batch_norm(self.judges)
 
-    def view(self, image: Tensor, foreground: Tensor | None) -> Tensor:
-        """An image as the judges see it: (B, C, *S), or (B, C + 1, *S) where one is guided."""
-        if "guided" not in self.judges:
-            return image
-        assert foreground is not None
-        return torch.cat((image, foreground.detach()), dim=1)
+    def view(self, image: Tensor, foreground: Tensor, context: Context) -> Tensor:
+        """An image as the judges see it, what was wanted and, for guided ones, attention after it.
+
+        Args:
+            image: (B, C, *S), real or made.
+            foreground: (B, 1, *S), the attention that an image of this step was made with.
+            context: of the image, or of what it was made of.
+
+        Returns:
+            (B, C + conditions, *S), with guided judges one channel more.
+        """
+        parts = [image]
+        if self.conditions:
+            parts.append(condition_of(image, context, self.conditions))
+        if "guided" in self.judges:
+            parts.append(foreground.detach())
+        return torch.cat(parts, dim=1) if len(parts) > 1 else image
 
     def deceived(self, fake: Tensor, rng: np.random.Generator) -> Tensor:
         """Least-squares loss of a generator whose image is to pass for real; summed over judges."""

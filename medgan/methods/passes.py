@@ -26,6 +26,7 @@ class GeneratorPass:
         fake_B: (B, C, *S), made of real_A.
         foreground_A: (B, 1, *S), the attention that fake_A was made with: 1 where it is new.
         foreground_B: (B, 1, *S), of fake_B.
+        batch: what they were made of.
     """
 
     losses: Losses
@@ -33,19 +34,20 @@ class GeneratorPass:
     fake_B: Tensor
     foreground_A: Tensor
     foreground_B: Tensor
+    batch: UnpairedBatch
 
     @classmethod
-    def of(cls, to_A: Translation, to_B: Translation) -> Self:
+    def of(cls, to_A: Translation, to_B: Translation, batch: UnpairedBatch) -> Self:
         """Of the translations of both domains, without losses yet."""
-        return cls({}, to_A.image, to_B.image, 1 - to_A.background, 1 - to_B.background)
+        return cls({}, to_A.image, to_B.image, 1 - to_A.background, 1 - to_B.background, batch)
 
     def seen_A(self, judges: Judges) -> Tensor:
         """The made images of A as D_B sees them."""
-        return judges.view(self.fake_A, self.foreground_A)
+        return judges.view(self.fake_A, self.foreground_A, self.batch.context_B)
 
     def seen_B(self, judges: Judges) -> Tensor:
         """The made images of B as D_A sees them."""
-        return judges.view(self.fake_B, self.foreground_B)
+        return judges.view(self.fake_B, self.foreground_B, self.batch.context_A)
 
 
 def judge_losses(
@@ -68,8 +70,8 @@ def judge_losses(
         seen_B: made images of B as D_A sees them.
         rng: draws what is random in the judges' views.
     """
-    real_B = D_A.view(batch.real_B, made.foreground_B)
-    real_A = D_B.view(batch.real_A, made.foreground_A)
+    real_B = D_A.view(batch.real_B, made.foreground_B, batch.context_B)
+    real_A = D_B.view(batch.real_A, made.foreground_A, batch.context_A)
     return {
         "discriminator_A": D_A.loss(Views(real_B, seen_B), rng),
         "discriminator_B": D_B.loss(Views(real_A, seen_A), rng),

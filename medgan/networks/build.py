@@ -21,7 +21,7 @@ def build_generators(network: NetworkConfig) -> tuple[Generator, Generator]:
 
 
 def _build_generator(network: NetworkConfig, channels: tuple[int, int]) -> Generator:
-    told = Conditioning(network.neighbours, network.position)
+    told = Conditioning(network.neighbours, network.position, network.conditions)
     if network.generator == "resnet":
         return ResnetGenerator(
             network.spatial_dims,
@@ -54,12 +54,13 @@ def _build_generator(network: NetworkConfig, channels: tuple[int, int]) -> Gener
 
 
 def build_discriminators(network: NetworkConfig, channels: int) -> nn.ModuleDict:
-    """Those of one domain: "plain" sees images, "guided" the attention beside them.
+    """Those of one domain: "plain" sees images and conditions, "guided" the attention, too.
 
     Args:
         network: what to build.
         channels: of the domain's images.
     """
+    channels += network.conditions
     judges = {}
     if network.guided != "instead":
         judges["plain"] = _build_discriminator(network, channels)

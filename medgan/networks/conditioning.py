@@ -1,7 +1,7 @@
-"""What a generator is told besides the image: the slices beside it and where it lies."""
+"""What a generator is told besides the image: slices beside it, where it lies, what is wanted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,24 +19,27 @@ class Context:
             a generator takes as N copies of the image.
         depth: (B,) float: distance below the vertex in units of ``DEPTH_UNIT_MM``; None where it
             is not known, which counts as 0.
+        condition: (B, M, *S) float in [-1, 1]: maps of what is wanted where, such as the mask of a
+            nodule, -1 where nothing is; None stands for -1 everywhere.
     """
 
     neighbours: Tensor | None = None
     depth: Tensor | None = None
+    condition: Tensor | None = None
 
     @classmethod
     def of(cls, parts: Sequence["Context"]) -> "Context":
         """The contexts of several batches as one; all of them know the same."""
-        neighbours = [part.neighbours for part in parts if part.neighbours is not None]
-        depths = [part.depth for part in parts if part.depth is not None]
         return cls(
-            torch.cat(neighbours) if neighbours else None, torch.cat(depths) if depths else None
+            _joined([part.neighbours for part in parts]),
+            _joined([part.depth for part in parts]),
+            _joined([part.condition for part in parts]),
         )
 
     def to(self, device: torch.device) -> "Context":
         """The same on a device."""
-        return Context(*(part if part is None else part.to(device)
-                         for part in (self.neighbours, self.depth)))  # fmt: skip
+        parts = (self.neighbours, self.depth, self.condition)
+        return Context(*(part if part is None else part.to(device) for part in parts))
 
     def with_channels(self, channels: int, wanted: int) -> "Context":
         """The same beside an image whose channels were ``copied`` into so many others.
@@ -49,11 +52,16 @@ class Context:
             return self
         slices = self.neighbours.unflatten(1, (-1, channels))
         made = copied(slices.flatten(0, 1), wanted)
-        return Context(made.unflatten(0, slices.shape[:2]).flatten(1, 2), self.depth)
+        return replace(self, neighbours=made.unflatten(0, slices.shape[:2]).flatten(1, 2))
 
     def without_neighbours(self) -> "Context":
         """The same, for an image that was made and has none."""
-        return Context(None, self.depth)
+        return replace(self, neighbours=None)
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known else None
 
 
 DEPTH_UNIT_MM = 100.0
@@ -67,17 +75,19 @@ class Conditioning:
     Attributes:
         neighbours: N, an even number of slices beside the image.
         position: whether one more channel holds the depth below the vertex.
+        conditions: M, maps of what is wanted.
     """
 
     neighbours: int = 0
     position: bool = False
+    conditions: int = 0
 
     def channels(self, image_channels: int) -> int:
         """Channels of ``stack``."""
-        return image_channels * (1 + self.neighbours) + self.position
+        return image_channels * (1 + self.neighbours) + self.position + self.conditions
 
     def stack(self, image: Tensor, context: Context = UNKNOWN) -> Tensor:
-        """Image first, then neighbours, then depth.
+        """Image first, then neighbours, depth and condition.
 
         Args:
             image: (B, C, *S).
@@ -95,4 +105,13 @@ class Conditioning:
             if context.depth is not None:
                 plane = plane + context.depth.to(plane).reshape(-1, *[1] * (image.ndim - 1))
             parts.append(plane)
+        if self.conditions:
+            parts.append(condition_of(image, context, self.conditions))
         return torch.cat(parts, dim=1) if len(parts) > 1 else image
+
+
+def condition_of(image: Tensor, context: Context, maps: int) -> Tensor:
+    """The maps of what is wanted beside an image: (B, maps, *S), -1 where none were given."""
+    if context.condition is not None:
+        return context.condition.to(image)
+    return torch.full_like(image[:, :1], -1.0).repeat(1, maps, *[1] * (image.ndim - 2))
