@@ -12,7 +12,7 @@ from medgan.methods import Cyclic
 from medgan.methods.judges import Judges
 from medgan.networks import UNKNOWN, Conditioning, Context
 
-SIZE = (16, 16, 16)
+SIZE = (24, 24, 24)
 
 
 def config(**network):
