@@ -24,6 +24,7 @@ LAYERS = (
     "methods",
     "inference",
     "training",
+    "detection",
     "report",
     "recipes",
     "cli",

@@ -21,6 +21,8 @@ VERBS = {
     "evaluate": "Measure predictions against their references.",
     "compare-sets": "Measure how far a set of images is from a real one.",
     "froc": "Score nodule detections by the rules of LUNA16.",
+    "detect": "Train a nodule detector, or look for nodules with one.",
+    "nodules": "Put synthetic nodules into scans, or take nodules out.",
     "report": "Write one self-contained HTML file about runs.",
     "info": "Tell what this version of medgan can do.",
     "doctor": "Check whether this machine is ready.",
