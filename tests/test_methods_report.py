@@ -77,7 +77,7 @@ def test_the_table_holds_every_row_and_the_floors_last(document):
     assert cells(table, "MAE - reference's (HU)")[:2] == [None, pytest.approx(-301.5)]
     assert table.rows[1][-4] == "-311.5 to -291.5"
     assert cells(table, "share (%)")[1] == pytest.approx(100 * (98.5 / 400 - 1))
-    assert cells(table, "s/step") == [0.25, 0.25, 0.25, None, None, None]
+    assert cells(table, "time of a step (reference: 1)") == [1.0, 1.0, 1.0, None, None, None]
     assert cells(table, "bone edge (mm)") == [None] * 6
 
 

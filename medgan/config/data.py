@@ -49,8 +49,8 @@ class PreparationConfig(Frozen):
             raise ValueError("window_hu must be (low, high) with low < high")
         if min(self.matrix) < 32 or any(size % 4 for size in self.matrix):
             raise ValueError("matrix must be multiples of 4 of at least 32")
-        if min(self.patch) < 16 or any(size % 4 for size in self.patch):
-            raise ValueError("patch must be multiples of 4 of at least 16")
+        if min(self.patch) < 24 or any(size % 4 for size in self.patch):
+            raise ValueError("patch must be multiples of 4 of at least 24")
         return self
 
 
@@ -60,6 +60,9 @@ class PhantomConfig(Frozen):
     heads: int = Field(48, ge=1, description="Number of different anatomies to train on.")
     validation_heads: int = Field(6, ge=1, description="Anatomies kept for validation.")
     slices: int = Field(32, ge=1, description="Slices taken from each anatomy.")
+    batch: int | None = Field(
+        None, ge=1, description="Phantoms a step; null: as many as training.batch."
+    )
     scanned_share: float = Field(
         0.0,
         ge=0,

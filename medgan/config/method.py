@@ -1,5 +1,6 @@
 """Networks, and what is optimised."""
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -57,19 +58,34 @@ class NetworkConfig(Frozen):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if min(self.channels) < 1:
-            raise ValueError("channels must be positive")
-        if self.neighbours % 2:
-            raise ValueError("neighbours must be even: as many below as above")
-        if self.neighbours and self.spatial_dims == 3:
-            raise ValueError("neighbours are for slices: 3-D patches hold them already")
-        if self.generator == "mask" and self.spatial_dims == 3:
-            raise ValueError("the mask generator is for slices")
-        if self.discriminator == "image" and self.spatial_dims == 3:
-            raise ValueError("the image discriminator is for slices")
-        if self.guided != "none" and not self.has_attention:
-            raise ValueError("guided discriminators need attention, and a copied input")
+        faults = [fault for found, fault in self._faults() if found]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    def _faults(self) -> Iterator[tuple[bool, str]]:
+        volumes = self.spatial_dims == 3
+        yield min(self.channels) < 1, "channels must be positive"
+        yield self.neighbours % 2 == 1, "neighbours must be even: as many below as above"
+        yield (
+            self.neighbours > 0 and volumes,
+            ("neighbours are for slices: 3-D patches hold them already"),
+        )
+        yield self.generator == "mask" and volumes, "the mask generator is for slices"
+        yield self.discriminator == "image" and volumes, "the image discriminator is for slices"
+        yield (
+            self.guided != "none" and not self.has_attention,
+            ("guided discriminators need attention, and a copied input"),
+        )
+        yield (
+            self.generator != "attention" and not self.copy_input,
+            ("copy_input is of the attention generator"),
+        )
+        yield (
+            self.generator == "mask" and self.upsampling != "transposed",
+            ("the mask generator has an upsampling of its own"),
+        )
+        yield self.generator != "mask" and not self.bounded, "bounded is of the mask generator"
 
     @property
     def has_attention(self) -> bool:

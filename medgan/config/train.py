@@ -109,6 +109,24 @@ class TrainConfig(Frozen):
             self.training.warmup_steps > 0 and not losses.phantom,
             ("training.warmup_steps needs losses.phantom > 0"),
         )
+        objective = losses.adversarial + losses.cycle + losses.identity + losses.pixel
+        yield (
+            self.uses_scans and objective + losses.contrastive + losses.phantom == 0,
+            ("the losses have no weight: nothing would be learned"),
+        )
+        yield (
+            network.spatial_dims == 3 and self.preparation.planes != ("axial",),
+            ("preparation.planes are of slices: 3-D patches have none"),
+        )
+        yield (
+            losses.phantom_end is not None and losses.phantom_end > losses.phantom > 0,
+            ("losses.phantom_end exceeds losses.phantom, which it is to fall from"),
+        )
+        after_warmup = self.training.steps - self.training.warmup_steps
+        yield (
+            losses.ramp is not None and losses.ramp.steps >= max(after_warmup, 1),
+            ("losses.ramp.steps reaches beyond the training"),
+        )
         yield losses.tissue > 0 and not losses.phantom, "losses.tissue needs losses.phantom > 0"
         yield (
             losses.phantom_end is not None and not losses.phantom,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medgan.config import TrainConfig
-from medgan.data.samples import PhantomSample, Sample
+from medgan.data.samples import Sample, SupervisedSample, Way
 from medgan.networks.conditioning import DEPTH_UNIT_MM, UNKNOWN, Context
 
 UNPAIRED_STREAM, PHANTOM_STREAM = 1, 2
@@ -76,7 +76,7 @@ class Images(Protocol):
 class Phantoms(Protocol):
     """Draws phantoms, fully determined by ``rng``."""
 
-    def draw(self, rng: np.random.Generator) -> PhantomSample:
+    def draw(self, rng: np.random.Generator) -> SupervisedSample:
         """One phantom in both domains."""
 
 
@@ -100,10 +100,11 @@ class Batches:
         """The batch of a step, counted from 1; the same whatever was drawn before."""
         training = self.config.training
         warming_up = step <= training.warmup_steps
-        samples = range((step - 1) * training.batch, step * training.batch)
+        samples = _numbers(step, training.batch)
+        phantoms = _numbers(step, self.config.data.phantoms.batch or training.batch)
         return Batch(
             None if self.unpaired is None or warming_up else self._unpaired(samples),
-            None if self.phantoms is None else self._phantoms(samples),
+            None if self.phantoms is None else self._phantoms(phantoms),
         )
 
     def _unpaired(self, samples: range) -> UnpairedBatch:
@@ -134,22 +135,27 @@ class Batches:
     def _phantoms(self, samples: range) -> PhantomBatch:
         assert self.phantoms is not None
         seed = self.config.training.seed
-        pairs: list[PhantomSample] = []
-        mr: list[Sample] = []
-        ct: list[Sample] = []
+        sources: list[Way] = []
+        targets: list[Way] = []
+        ways = (targets, sources) if self.config.target == "MR" else (sources, targets)
         for sample in samples:
             rng = np.random.default_rng([seed, PHANTOM_STREAM, sample])
-            pair = self.phantoms.draw(rng)
-            pairs.append(pair)
-            mr.append(self._without_neighbours(pair.given("MR"), rng))
-            ct.append(self._without_neighbours(pair.given("CT"), rng))
-        to_ct = stacked(s.image for s in mr), stacked(p.ct for p in pairs)
-        to_mr = stacked(s.image for s in ct), stacked(p.standard_mr for p in pairs)
-        contexts = context_of(mr), context_of(ct)
-        body = stacked(sample.body for sample in mr)
-        if self.config.source == "MR":
-            return PhantomBatch(*to_ct, *to_mr, body, *contexts)
-        return PhantomBatch(*to_mr, *to_ct, body, *contexts[::-1])
+            for way, same_way in zip(self.phantoms.draw(rng).ways, ways, strict=True):
+                same_way.append(replace(way, given=self._without_neighbours(way.given, rng)))
+        return PhantomBatch(
+            stacked(way.given.image for way in sources),
+            stacked(way.truth for way in sources),
+            stacked(way.given.image for way in targets),
+            stacked(way.truth for way in targets),
+            stacked(way.given.body for way in sources),
+            context_of([way.given for way in sources]),
+            context_of([way.given for way in targets]),
+        )
+
+
+def _numbers(step: int, batch: int) -> range:
+    """The samples of a step, which is counted from 1."""
+    return range((step - 1) * batch, step * batch)
 
 
 def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:
@@ -159,6 +165,14 @@ def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:
 
 def context_of(samples: Sequence[Sample]) -> Context:
     """What is known about the samples of a batch."""
-    neighbours = [sample.neighbours for sample in samples if sample.neighbours is not None]
     depth = torch.tensor([sample.depth_mm / DEPTH_UNIT_MM for sample in samples])
-    return Context(stacked(neighbours) if neighbours else None, depth.float())
+    return Context(
+        _known(sample.neighbours for sample in samples),
+        depth.float(),
+        _known(sample.condition for sample in samples),
+    )
+
+
+def _known(arrays: Iterable[NDArray[Any] | None]) -> Tensor | None:
+    known = [array for array in arrays if array is not None]
+    return stacked(known) if known else None

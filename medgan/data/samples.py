@@ -1,7 +1,7 @@
 """What training draws: one image of a domain, or one phantom in both."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,35 @@ class Sample:
         neighbours: (N * C, *S) float32 in [-1, 1], the slices beside it, from the lowest to the
             highest; None in trainings without.
         depth_mm: of its middle below the vertex; 0 where that is not known.
+        condition: (M, *S) float32 in [-1, 1], maps of what is wanted; None in trainings without.
     """
 
     image: Image
     body: Mask
     neighbours: Image | None = None
     depth_mm: float = 0.0
+    condition: Image | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """One direction of a phantom.
+
+    Attributes:
+        given: what a network reads.
+        truth: (C, *S), what it should make of it.
+    """
+
+    given: Sample
+    truth: Image
+
+
+class SupervisedSample(Protocol):
+    """Something made in both domains, so that each way has a truth."""
+
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """There and back; of MR and CT, the way to CT first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +83,26 @@ class PhantomSample:
             return Sample(self.mr, self.body, self.mr_neighbours, self.depth_mm)
         return Sample(self.noisy_ct, self.body, self.ct_neighbours, self.depth_mm)
 
-    def wanted(self, modality: Literal["MR", "CT"]) -> Image:
-        """What a network that writes MR or CT should make of it."""
-        return self.standard_mr if modality == "MR" else self.ct
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """To CT, and to MR."""
+        return Way(self.given("MR"), self.ct), Way(self.given("CT"), self.standard_mr)
+
+
+@dataclass(frozen=True, eq=False)
+class NodulePair:
+    """One place in a lung twice; both have the same condition: the nodule's mask and density.
+
+    Attributes:
+        healthy: without the nodule.
+        diseased: with it.
+    """
+
+    healthy: Sample
+    diseased: Sample
+
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """The nodule in, and out again."""
+        healthy, diseased = self.healthy, self.diseased
+        return Way(healthy, diseased.image), Way(diseased, healthy.image)

@@ -91,7 +91,7 @@ class Cyclic(nn.Module):
             to_B, to_A = self.G_A(*of_A), self.G_B(*of_B)
         made = GeneratorPass.of(to_A, to_B, batch)
         losses = made.losses
-        rest, reconstruction = _shares(weights, step)
+        rest, reconstruction = _shares(weights, step - self.config.training.warmup_steps)
         if weights.adversarial:
             weight = rest * weights.adversarial
             losses["adversarial_A"] = weight * self.D_A.deceived(made.seen_B(self.D_A), rng)
@@ -132,7 +132,7 @@ class Cyclic(nn.Module):
 
 
 def _shares(weights: LossConfig, step: int) -> tuple[float, float]:
-    """Shares of the adversarial side and of the reconstruction."""
+    """Shares of the adversarial side and of the reconstruction, a step after the warm-up."""
     ramp = weights.ramp
     if ramp is None:
         return 1.0, 1.0

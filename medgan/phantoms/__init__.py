@@ -1,1 +1,1 @@
-"""Head phantoms with exact truth: anatomy, tissues, and MR and CT images of them."""
+"""Heads and chests with exact truth: anatomy, tissues, and MR and CT images of them."""

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from medgan.config import TrainConfig, describe_faults, load_config, parse_config
+from medgan.config import TrainConfig, load_as, load_config, parse_config
 from medgan.errors import ConfigError, TrainingError
 from medgan.recipes.comparison_config import (
     ComparisonConfig,
@@ -64,24 +61,9 @@ def load_comparison(path: Path) -> ComparisonConfig:
     """Read the configuration of a comparison.
 
     Raises:
-        ConfigError: no such file, not YAML, unknown keys or wrong values.
+        ConfigError: as ``load_as``.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            "cannot read the configuration", where=path, measured=error.strerror
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("not valid YAML", where=path, measured=str(error)) from error
-    try:
-        return ComparisonConfig.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(
-            describe_faults(error),
-            where=path,
-            remedy="configs/compare_methods.yaml explains every key",
-        ) from None
+    return load_as(ComparisonConfig, path)
 
 
 def runs(config: ComparisonConfig, out: Path) -> Iterator[Run]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medgan.config import TrainConfig
+from medgan.recipes.material import Material
+from medgan.recipes.nodule_material import nodule_material
 from medgan.recipes.picture_material import picture_material
 from medgan.recipes.scans import scan_material
 from medgan.training.run_folder import RunFolder
@@ -48,8 +50,7 @@ def resume(out: Path, on_step: OnStep | None = None) -> RunFolder:
 
 def assemble(config: TrainConfig) -> Callable[[RunFolder], Trainer]:
     """Load everything a training needs; what comes back builds the trainer in its folder."""
-    found = picture_material if config.data.images else scan_material
-    material = found(config)
+    material = _material(config)
     return lambda run: Trainer(
         config,
         run,
@@ -59,3 +60,11 @@ def assemble(config: TrainConfig) -> Callable[[RunFolder], Trainer]:
         material.provenance,
         material.domains,
     )
+
+
+def _material(config: TrainConfig) -> Material:
+    if config.data.images is not None:
+        return picture_material(config)
+    if config.data.nodules is not None:
+        return nodule_material(config)
+    return scan_material(config)

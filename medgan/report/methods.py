@@ -29,7 +29,7 @@ WITH_INTERVAL = {"mae": 1, "bone_dice": 3}
 
 INTERVAL = "95 %"
 AGAINST = ("MAE - reference's (HU)", INTERVAL, "share (%)")
-COST = {"seconds_per_step": "s/step", "peak_memory_mb": "memory (MB)"}
+COST = {"ratio": "time of a step (reference: 1)", "peak_memory_mb": "memory (MB)"}
 BEST = {"mae": ("Lowest MAE", min), "bone_dice": ("Highest bone Dice", max)}
 FLOORS = {"constant": "floor: best constant", "lookup_table": "floor: look-up table"}
 TILES_A_ROW = 6
@@ -133,7 +133,7 @@ def _caption(document: Mapping[str, Any]) -> str:
         "of one seed share a training",
         f"reference: {document['reference']}, without the anchor, on the same heads",
         "bone edge, skin edge: mean distance from the reference image's",
-        "s/step and memory: on one machine, after the warm-up",
+        "time of a step: after the warm-up, by turns with the reference",
         "floors: fitted on each head itself",
     ]
     return "; ".join([definition_text(definition), *parts] if definition else parts) + "."

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medgan.config import TrainConfig
-from medgan.data.batches import Phantoms, context_of, stacked
+from medgan.data.batches import context_of, stacked
+from medgan.data.phantom_patches import PhantomPatches
+from medgan.data.phantom_slices import PhantomSlices
 from medgan.data.samples import Sample
 from medgan.data.slices import Scan, SliceStack, fit_matrix
 from medgan.metrics.unpaired import depth_profile, profile_distance
@@ -65,7 +67,7 @@ class ScanValidator:
     def __init__(
         self,
         config: TrainConfig,
-        phantoms: Phantoms,
+        phantoms: PhantomSlices | PhantomPatches,
         source: Sequence[Scan],
         target: Sequence[Scan],
     ) -> None:
