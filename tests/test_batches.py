@@ -151,6 +151,16 @@ def dropped(images, neighbours, offset):
     return copies
 
 
+def test_a_step_may_have_more_phantoms_than_scans(make_batches, tiny_document):
+    one_by_one = make_batches(batch=1)
+    tiny_document["data"]["phantoms"]["batch"] = 3
+    batch = make_batches(batch=1).at(2)
+    assert len(batch.unpaired.real_A) == 1 and len(batch.phantoms.source) == 3
+    # none is left out and none comes twice
+    for number, phantom in enumerate(batch.phantoms.source, 4):
+        assert torch.equal(phantom, one_by_one.at(number).phantoms.source[0])
+
+
 def test_a_quarter_of_the_samples_shows_copies_in_place_of_its_neighbours(tiny_document):
     batches = numbered(tiny_document)
     found = {"A": [], "B": [], "MR": [], "CT": []}
