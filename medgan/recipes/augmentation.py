@@ -1,0 +1,189 @@
+"""Whether synthetic data helps a nodule detector: trained on equal terms, tested once, reported."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medgan.config import dump_config
+from medgan.errors import ConfigError, DataError, TrainingError
+from medgan.io.batch.workers import map_in_workers
+from medgan.io.files import output_errors, write_json, write_text
+from medgan.recipes.augmentation_config import AugmentationExperiment
+from medgan.recipes.augmentation_document import Failure, document
+from medgan.recipes.augmentation_material import Material, prepare_material
+from medgan.recipes.augmentation_plan import Lesson, Run, lesson, require_same_trainings, runs
+from medgan.recipes.augmentation_sources import Source, prepare_source
+from medgan.report.augmentation import write_augmentation_report
+
+OnEvent = Callable[[str], None]
+
+
+def run_experiment(
+    config: AugmentationExperiment,
+    out: Path,
+    jobs: int = 1,
+    *,
+    only: Sequence[str] = (),
+    on_event: OnEvent = lambda _: None,
+) -> dict[str, Any]:
+    """Make the scans, train every arm, mark the test scans, and report.
+
+    What is finished is not done again; a training that was interrupted is resumed; one that
+    diverges, or has too few scans, is reported, and the others go on.
+
+    Args:
+        config: the experiment.
+        out: folder for scans, runs, ``experiment.json`` and ``report.html``.
+        jobs: trainings at the same time, which share the processor's cores.
+        only: names of arms to train now; all where there are none. The report holds whatever is
+            finished.
+        on_event: called with a line for every step of the work that has ended.
+
+    Returns:
+        The content of ``experiment.json``; see ``document``.
+
+    Raises:
+        ConfigError: an arm that cannot be trained, an unknown name, no job.
+        TrainingError: the folder holds another experiment.
+        MedganError: scans are missing or unusable, or the disk is full.
+    """
+    planned = list(runs(config, out))
+    chosen = _chosen(config, planned, only)
+    if jobs < 1:
+        raise ConfigError("someone has to do the work", where="jobs", measured=jobs, limit=">= 1")
+    require_same_trainings(planned)
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "config.yaml", dump_config(config))
+    material = prepare_material(config, out, jobs)
+    counts = ", ".join(f"{len(scans)} {group}" for group, scans in material.groups.items())
+    on_event(f"scans: {counts}; left out: {len(material.problems)}")
+    sources = _sources(config, chosen, material, out, on_event)
+    failures = _train(chosen, material, sources, jobs, on_event)
+    return report(config, out, planned, material, failures)
+
+
+def report(
+    config: AugmentationExperiment,
+    out: Path,
+    planned: Sequence[Run],
+    material: Material,
+    failures: Sequence[Failure] = (),
+) -> dict[str, Any]:
+    """Write ``experiment.json`` and ``report.html`` from the files that the runs have left."""
+    found = document(config, out, planned, material, failures)
+    write_json(out / "experiment.json", found)
+    write_augmentation_report(out / "report.html", found)
+    return found
+
+
+def _chosen(
+    config: AugmentationExperiment, planned: Sequence[Run], only: Sequence[str]
+) -> list[Run]:
+    known = [arm.name for arm in config.arms]
+    unknown = sorted(set(only) - set(known))
+    if unknown:
+        raise ConfigError(
+            "no such arm", where="only", measured=", ".join(unknown), limit=", ".join(known)
+        )
+    return [run for run in planned if not only or run.arm.name in only]
+
+
+def _sources(
+    config: AugmentationExperiment,
+    chosen: Sequence[Run],
+    material: Material,
+    out: Path,
+    on_event: OnEvent,
+) -> dict[str, Source]:
+    wanted = {run.arm.source for run in chosen}
+    found = {}
+    for source in config.sources:
+        if source.name not in wanted:
+            continue
+        found[source.name] = made = prepare_source(source, config, material, out)
+        _summarise(config, source.name, made, material, out)
+        on_event(f"{source.name}: {len(made.scans)} scans; left out: {len(made.problems)}")
+    return found
+
+
+def _summarise(
+    config: AugmentationExperiment, name: str, source: Source, material: Material, out: Path
+) -> None:
+    """Write what the report says of a source; its distances are measured once."""
+    place = out / "synthetic" / name / "summary.json"
+    known = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
+    summary: dict[str, Any] = {
+        "scans": len(source.scans),
+        "inserted": sum(len(one.inserted) for one in source.scans),
+        "unknown_origin": sum(one.origin is None for one in source.scans),
+        "problems": list(source.problems),
+    }
+    if config.images is not None:
+        settings = config.images.model_dump(mode="json")
+        distances = known.get("distances")
+        same = (known.get("images"), known.get("scans")) == (settings, summary["scans"])
+        if not same:
+            # torch and its features are loaded here only
+            from medgan.metrics.features import extractor_named
+            from medgan.recipes.augmentation_images import image_distances
+
+            extractor = extractor_named(config.images.features)
+            distances = image_distances(material.groups["test"], source, extractor, config.images)
+        summary |= {"images": settings, "distances": distances}
+    with output_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    write_json(place, summary)
+
+
+def _train(
+    chosen: Sequence[Run],
+    material: Material,
+    sources: Mapping[str, Source],
+    jobs: int,
+    on_event: OnEvent,
+) -> list[Failure]:
+    failures, lessons = [], []
+    for run in chosen:
+        if not run.files.result.exists():
+            try:
+                lessons.append(lesson(run, material, sources))
+            except DataError as error:
+                failures.append(Failure(run, str(error)))
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    ended = map_in_workers(_train_and_mark, lessons, jobs, _start, (threads,))
+    for number, (one, end) in enumerate(zip(lessons, ended, strict=True), 1):
+        on_event(f"[{number}/{len(lessons)}] {one.run.name}: {end.line}")
+        if end.failed:
+            failures.append(Failure(one.run, end.line))
+    return failures
+
+
+@dataclass(frozen=True)
+class _End:
+    line: str
+    failed: bool = False
+
+
+# The functions of the workers load torch there; who only waits for them need not.
+
+
+def _start(threads: int) -> None:
+    import torch
+
+    # Ctrl-C reaches workers too: one that caught it would wait for work that no longer comes
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    torch.set_num_threads(threads)
+
+
+def _train_and_mark(one: Lesson) -> _End:
+    from medgan.recipes.augmentation_run import train_and_mark
+
+    try:
+        return _End(train_and_mark(one))
+    except (TrainingError, DataError) as error:
+        return _End(str(error), failed=True)

@@ -1,0 +1,196 @@
+"""The tables of an augmentation experiment."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medgan.report.html import Table
+
+Document = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+REGIONS = {"full": "full-image", "masked": "masked-region"}
+
+
+def verdicts(document: Document) -> list[str]:
+    """What each arm did, a sentence each; before them, what the controls say of the experiment."""
+    controls = [document["controls"]] if document["controls"] else []
+    return controls + [row["verdict"] for row in document["rows"] if row["verdict"]]
+
+
+def arms_table(document: Document) -> Table:
+    """All arms beside each other: CPM, difference from the reference, detections at a threshold."""
+    columns = [
+        "arm", "real (%)", "scans", "nodules", "CPM", "of seeds", "CPM - reference's", "p",
+        "precision", "recall", "F1", "FP a scan",
+    ]  # fmt: skip
+    rows = [
+        [
+            row["label"],
+            100 * row["share"],
+            row["train_scans"],
+            row["train_nodules"],
+            _cell(row, "cpm"),
+            ", ".join(f"{value:.3f}" for value in row["cpm_by_seed"]),
+            *_against(row["difference"]),
+            *(_cell(row, name) for name in ("precision", "recall", "f1", "fppi")),
+        ]
+        for row in document["rows"]
+    ]
+    return Table(_caption(document), columns, rows)
+
+
+def size_table(document: Document) -> Table:
+    """CPM by diameter of the nodules."""
+    definition = document["definition"]
+    edges, counts = definition["size_edges_mm"], definition["size_nodules"]
+    groups = range(len(counts))
+    columns = ["arm", "real (%)", *(f"{_size(edges, i)}, n = {counts[i]}" for i in groups)]
+    rows = [
+        [row["label"], 100 * row["share"], *(_entry(row, "by_size", i) for i in groups)]
+        for row in document["rows"]
+    ]
+    caption = "CPM by diameter of the nodules; the false positives are all of them."
+    return Table(caption, columns, rows)
+
+
+def rates_table(document: Document) -> Table:
+    """Sensitivity at the seven rates of false positives."""
+    rates = document["definition"]["fppi"]
+    columns = ["arm", "real (%)", *(rate_text(rate) for rate in rates)]
+    rows = [
+        [
+            row["label"],
+            100 * row["share"],
+            *(_entry(row, "sensitivities", i) for i in range(len(rates))),
+        ]
+        for row in document["rows"]
+    ]
+    return Table("Sensitivity at so many false positives a scan.", columns, rows)
+
+
+def slices_table(document: Document) -> Table:
+    """The form in which 2-D detectors are published, named as such."""
+    iou = document["definition"]["slice_iou"]
+    columns = ["arm", "real (%)", "precision", "recall", "F1", "AP50", "false boxes a scan"]
+    names = ("slice_precision", "slice_recall", "slice_f1", "slice_ap50", "slice_fppi")
+    rows = [
+        [row["label"], 100 * row["share"], *(_cell(row, name) for name in names)]
+        for row in document["rows"]
+    ]
+    caption = (
+        f"2-D form: boxes on axial slices at IoU {iou:g}, all slices of the test scans, the same "
+        "thresholds, scans divided before slices were. Not comparable with the rules of LUNA16: a "
+        "nodule counts once for every slice it is on, and excluded findings are false."
+    )
+    return Table(caption, columns, rows)
+
+
+def published_table(document: Document) -> Table:
+    """FID and precision of each source in one row, as LUNA16 synthesis is published."""
+    columns = ["source", "arm"]
+    for name in REGIONS.values():
+        columns += [f"{name} FID", "floor", "KID", "floor", "n"]
+    columns += ["precision", "CPM"]
+    rows = []
+    for source in document["sources"]:
+        distances = source.get("distances") or {}
+        cells = [cell for region in REGIONS for cell in _distances(distances.get(region))]
+        for row in document["rows"]:
+            if row["source"] == source["name"]:
+                arm = f"{row['label']}, {100 * row['share']:g} %"
+                rows.append(
+                    [source["label"], arm, *cells, _cell(row, "precision"), _cell(row, "cpm")]
+                )
+    return Table(_distance_caption(document), columns, rows, sortable=False)
+
+
+def _caption(document: Document) -> str:
+    definition = document["definition"]
+    bootstrap, scans = definition["bootstrap"], definition["scans"]
+    steps = sorted({step for row in document["rows"] for step in row["steps"]})
+    parts = [
+        f"Trainings of {' or '.join(map(str, steps)) or 'no'} steps on {definition['material']}; "
+        f"{scans['train']} scans to learn from, {scans['validation']} to choose by, tested on "
+        f"{scans['test']} scans with {definition['nodules']['test']} nodules",
+        f"hit: {definition['hit_rule']}; at most {definition['marks_per_scan']} marks a scan",
+        "precision, recall and F1 at the threshold of the best F1 on the validation scans",
+        "figures are means over seeds",
+    ]
+    if bootstrap["replicates"]:
+        parts.append(
+            f"in brackets the {100 * bootstrap['confidence']:g} % interval of "
+            f"{bootstrap['replicates']} resamples of the test scans"
+        )
+    return "; ".join(parts) + "."
+
+
+def _distance_caption(document: Document) -> str:
+    for source in document["sources"]:
+        facts = source.get("distances")
+        if facts:
+            low, high = facts["window_hu"]
+            return (
+                f"Features {facts['features']['name']} ({facts['features']['hash'][:12]}), window "
+                f"{low:g} to {high:g} HU; full-image: each {facts['every']}. axial slice; "
+                f"masked-region: crops of {facts['crop_mm']:g} mm around nodules; floor: test "
+                "scans against other test scans at the same number n; precision by the rules of "
+                "LUNA16 at the threshold fixed on the validation scans."
+            )
+    return "Precision by the rules of LUNA16 at the threshold fixed on the validation scans."
+
+
+def _distances(found: Mapping[str, Any] | None) -> list[Any]:
+    if not found or "refused" in found:
+        return [None] * 5
+    return [
+        _spread(found, "fid"),
+        _spread(found, "floor_fid"),
+        _spread(found, "kid"),
+        _spread(found, "floor_kid"),
+        found["n_compared"],
+    ]
+
+
+def _spread(found: Mapping[str, Any], name: str) -> str:
+    deviation = found.get(f"{name}_std")
+    value = f"{found[name]:.4g}"
+    return value if deviation is None else f"{value} ± {deviation:.2g}"
+
+
+def _against(difference: Mapping[str, Any] | None) -> list[Any]:
+    if difference is None:
+        return [None, None]
+    bounds = difference["cpm_ci"]
+    value = f"{difference['cpm']:+.3f}"
+    if bounds and None not in bounds:
+        value += f" [{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
+    return [value, difference["cpm_p"]]
+
+
+def _cell(row: Row, name: str) -> str:
+    return _figure(row[name], row[f"{name}_ci"])
+
+
+def _entry(row: Row, name: str, index: int) -> str:
+    bounds = row[f"{name}_ci"]
+    return _figure(row[name][index], bounds[index] if bounds else None)
+
+
+def _figure(value: float | None, bounds: Sequence[float | None] | None) -> str:
+    if value is None:
+        return "-"
+    if bounds is None or None in bounds:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+
+
+def rate_text(fppi: float) -> str:
+    """A rate of false positives a scan, as it is published."""
+    return f"{fppi:g}" if fppi >= 1 else f"1/{1 / fppi:g}"
+
+
+def _size(edges: Sequence[Any], index: int) -> str:
+    low, high = edges[index], edges[index + 1]
+    if not low:
+        return f"below {high:g} mm"
+    return f"{low:g} mm and more" if high == "inf" else f"{low:g} to below {high:g} mm"
