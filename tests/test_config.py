@@ -126,7 +126,7 @@ FAULTS = [
     ({}, {"preparation": {"matrix": [128, 126]}}, "preparation: matrix must be multiples of 4"),
     ({}, {"preparation": {"matrix": [128, 28]}}, "at least 32"),
     ({}, {"preparation": {"patch": [64, 64, 18]}}, "preparation: patch must be multiples of 4"),
-    ({}, {"preparation": {"patch": [64, 64, 12]}}, "at least 24"),
+    ({}, {"preparation": {"patch": [64, 64, 12]}}, "at least 16"),
     ({}, {"preparation": {"window_hu": [100, 100]}}, "low < high"),
     ({}, {"preparation": {"spacing_mm": [1, 0, 1]}}, "must be positive"),
     ({}, {"preparation": {"spacing_mm": [1, 2, 1]}}, "equal along R and A"),

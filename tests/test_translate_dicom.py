@@ -12,6 +12,7 @@ import pytest
 from dicom_tools import complaints, has_validator, read_only_series
 
 from medgan.errors import ConfigError, DataError, OutputError
+from medgan.inference import guards
 from medgan.inference.batch import Batch, Row
 from medgan.inference.planning import Request, plan
 from medgan.inference.series import derivation_of, translate_series
@@ -476,8 +477,10 @@ def test_a_link_out_of_the_folder_of_results_is_not_followed(
     ["dicom2nifti_philips_enhanced_anatomical_001", "dicom2nifti_siemens_anatomical_001"],
 )
 def test_real_scans_keep_their_place(
-    medgan_data: Path, name: str, planned: Make, tmp_path: Path
+    medgan_data: Path, name: str, planned: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # the barely trained model makes little of them, and their place is all that counts here
+    monkeypatch.setattr(guards, "CONSTANT", 0.0)
     source = medgan_data / "dicom_zoo" / name
     (row,) = [row for row in done(planned(source, tmp_path / "out")) if row.status != "skipped"]
     assert row.status == "translated", row.error

@@ -49,8 +49,8 @@ class PreparationConfig(Frozen):
             raise ValueError("window_hu must be (low, high) with low < high")
         if min(self.matrix) < 32 or any(size % 4 for size in self.matrix):
             raise ValueError("matrix must be multiples of 4 of at least 32")
-        if min(self.patch) < 24 or any(size % 4 for size in self.patch):
-            raise ValueError("patch must be multiples of 4 of at least 24")
+        if min(self.patch) < 16 or any(size % 4 for size in self.patch):
+            raise ValueError("patch must be multiples of 4 of at least 16")
         return self
 
 

@@ -119,13 +119,8 @@ class TrainConfig(Frozen):
             ("preparation.planes are of slices: 3-D patches have none"),
         )
         yield (
-            losses.phantom_end is not None and losses.phantom_end > losses.phantom > 0,
-            ("losses.phantom_end exceeds losses.phantom, which it is to fall from"),
-        )
-        after_warmup = self.training.steps - self.training.warmup_steps
-        yield (
-            losses.ramp is not None and losses.ramp.steps >= max(after_warmup, 1),
-            ("losses.ramp.steps reaches beyond the training"),
+            network.spatial_dims == 3 and min(self.preparation.patch) < 24,
+            ("preparation.patch of at least 24 is needed: discriminators halve it three times"),
         )
         yield losses.tissue > 0 and not losses.phantom, "losses.tissue needs losses.phantom > 0"
         yield (
