@@ -104,6 +104,7 @@ class Examination:
         for folder in (self.root, self.root / "outer"):
             (folder / "secret.raw").write_bytes(SECRET)
         _reset_peak()
+        before = _peak_bytes()
         self._guarded(lambda: self._read(main))
         # To convert hundreds of megabytes of zeros takes long, but is no hang.
         bomb = self.mutant.change.endswith("bomb")
@@ -114,8 +115,9 @@ class Examination:
             self.faults.append("read voxels of a file that is none of its own")
         if self.seconds > LONGEST_SECONDS:
             self.faults.append(f"took {self.seconds:.1f} s")
-        if peak > LARGEST_BYTES:
-            self.faults.append(f"took {peak / 1e9:.2f} GB of memory")
+        # what the process held before is not the input's doing
+        if peak - before > LARGEST_BYTES:
+            self.faults.append(f"took {(peak - before) / 1e9:.2f} GB of memory")
         facts = self.mutant
         return Verdict(
             facts.number, facts.format, facts.change, facts.seed, self.header, self.outcome,

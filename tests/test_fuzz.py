@@ -85,7 +85,7 @@ def test_a_hostile_file_depends_on_its_number_and_the_seed_alone(sound):
     ("name", "value", "fault"),
     [
         ("LONGEST_SECONDS", -1.0, r"took \d\.\d s$"),
-        ("LARGEST_BYTES", 1.0, "GB of memory$"),
+        ("LARGEST_BYTES", -1.0, "GB of memory$"),
     ],
 )
 def test_time_and_memory_are_judged(monkeypatch, tmp_path, spoiled, name, value, fault):
