@@ -5,10 +5,29 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from medgan.errors import ConfigError
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+
+class PaddedConv3d(nn.Conv3d):
+    """``nn.Conv3d`` that lays the zeros around a shallow input on before it convolves.
+
+    oneDNN 3.12 (torch 2.13, CPU) does not write all of the bf16 weight gradient of a padded
+    convolution over inputs shallower than its kernel: what remains is whatever the memory held,
+    up to infinity. Zeros that are part of the input give the same result and a whole gradient.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> (B, C', X', Y', Z')."""
+        if input.shape[2] >= self.kernel_size[0] or not any(self.padding):
+            return super().forward(input)
+        assert not isinstance(self.padding, str)
+        around = [size for size in reversed(self.padding) for _ in range(2)]
+        return F.conv3d(F.pad(input, around), self.weight, self.bias, self.stride)
+
+
+CONV = {2: nn.Conv2d, 3: PaddedConv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 PAD = {2: nn.ReflectionPad2d, 3: nn.ReflectionPad3d}
 
