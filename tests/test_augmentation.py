@@ -16,7 +16,7 @@ from medgan.errors import DataError, TrainingError
 from medgan.io import read_volume, write_volume
 from medgan.io.luna16 import Row, write_rows
 from medgan.metrics.luna16 import evaluate_detections
-from medgan.recipes import augmentation, augmentation_run, augmentation_script
+from medgan.recipes import augmentation, augmentation_run, augmentation_script, trainings
 from medgan.recipes.augmentation_config import SourceConfig
 from medgan.recipes.augmentation_material import Truth, prepare_material
 from medgan.recipes.augmentation_plan import lesson, runs
@@ -31,7 +31,7 @@ ONE_SEED = {"seeds": [0]}
 def in_this_process(monkeypatch):
     """No workers: to start one takes seconds."""
     monkeypatch.setattr(
-        augmentation, "map_in_workers", lambda function, items, *_: map(function, items)
+        trainings, "map_in_workers", lambda function, items, *_: map(function, items)
     )
 
 
@@ -42,9 +42,7 @@ def experiment(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            augmentation, "map_in_workers", lambda function, items, *_: map(function, items)
-        )
+        patch.setattr(trainings, "map_in_workers", lambda function, items, *_: map(function, items))
         found = augmentation.run_experiment(configured(**ONE_SEED), out)
     torch.set_num_threads(threads)
     return out, found

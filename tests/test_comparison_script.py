@@ -19,7 +19,14 @@ from medgan.errors import DataError, MedganError, TrainingError
 from medgan.inference.translator import Translator
 from medgan.io import read_volume
 from medgan.metrics.edges import BONE, SKIN, edge_displacement_mm
-from medgan.recipes import comparison, comparison_cost, comparison_run, comparison_script
+from medgan.recipes import (
+    command_line,
+    comparison,
+    comparison_cost,
+    comparison_run,
+    comparison_script,
+    trainings,
+)
 from medgan.recipes.comparison_document import document
 from medgan.recipes.comparison_plan import runs
 from medgan.recipes.comparison_scans import make_scans
@@ -33,7 +40,7 @@ SCRIPT = ROOT / "pipelines" / "compare_methods.py"
 def in_this_process(monkeypatch):
     """No workers: to start one takes seconds."""
     monkeypatch.setattr(
-        comparison, "map_in_workers", lambda function, items, *_: map(function, items)
+        trainings, "map_in_workers", lambda function, items, *_: map(function, items)
     )
 
 
@@ -108,7 +115,7 @@ def tiny_comparison(tmp_path_factory):
         _, errors = script.communicate(timeout=30)
     finally:
         script.kill()
-    assert script.returncode == comparison_script.INTERRUPTED
+    assert script.returncode == command_line.INTERRUPTED
     assert "medgan: interrupted." in errors
     assert not (out / "comparison.json").exists()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -173,6 +173,20 @@ def output_errors(target: Path) -> Iterator[None]:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that is there stays as it is.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "cannot make the folder", where=folder, measured=error.strerror
+        ) from error
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text with line feeds, atomically.
 

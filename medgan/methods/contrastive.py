@@ -18,23 +18,19 @@ Source: Park et al., CUT, ECCV 2020, arXiv:2007.15651, equations 4 to 6.
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medgan.config import TrainConfig
-from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.data.batches import UnpairedBatch
 from medgan.methods.anatomy import anatomy_losses
-from medgan.methods.anchor import phantom_losses
 from medgan.methods.contrast import draw_positions, patch_nce
-from medgan.methods.judges import build_judges
+from medgan.methods.method import Method
 from medgan.methods.passes import (
     GeneratorPass,
-    Losses,
-    judge_losses,
     translate_with_identity,
 )
 from medgan.networks import AttentionGenerator, Context
-from medgan.networks.build import Generator, build_generators
-from medgan.networks.initialisation import initialise
+from medgan.networks.build import Generator
 from medgan.networks.layers import copied
 from medgan.networks.projection import Projection
 from medgan.networks.resnet_generator import ResnetGenerator
@@ -47,35 +43,21 @@ PLACES = 256
 Featured = AttentionGenerator | ResnetGenerator
 
 
-class Contrastive(nn.Module):
-    """The networks and the terms of their objectives; no optimiser, no loop."""
+class Contrastive(Method[Featured]):
+    """The terms of the formula above, and the heads that patches are compared through."""
 
     def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.weights = config.losses
-        self.G_A, self.G_B = map(_with_features, build_generators(config.network))
-        self.D_A, self.D_B = build_judges(config)
+        super().__init__(config)
         depth = len(self.G_A.encoder) + len(self.G_A.blocks)
         self.layers = tuple(layer for layer in LAYERS if layer < depth)
         self.F_A = Projection(self.G_A.feature_channels(self.layers))
         self.F_B = Projection(self.G_B.feature_channels(self.layers))
-        initialise(self)
+        self.helpers.extend((self.F_A, self.F_B))
 
-    @property
-    def generators(self) -> nn.ModuleList:
-        """G_A and G_B."""
-        return nn.ModuleList((self.G_A, self.G_B))
-
-    @property
-    def helpers(self) -> nn.ModuleList:
-        """The projections of both encoders' features."""
-        return nn.ModuleList((self.F_A, self.F_B))
-
-    @property
-    def discriminators(self) -> nn.ModuleList:
-        """D_A and D_B."""
-        return nn.ModuleList((self.D_A, self.D_B))
+    def checked(self, generator: Generator) -> Featured:
+        """One whose encoder can be asked; the configuration refuses the others."""
+        assert isinstance(generator, Featured)
+        return generator
 
     def generator_pass(
         self, batch: UnpairedBatch, step: int, rng: np.random.Generator
@@ -113,24 +95,3 @@ class Contrastive(nn.Module):
         queries, keys = heads(of_result, positions), heads(of_source, positions)
         terms = [patch_nce(q, k) for q, k in zip(queries, keys, strict=True)]
         return torch.stack(terms).mean()
-
-    def phantom_losses(self, pairs: PhantomBatch, step: int) -> Losses:
-        """The supervised terms, weighted; see ``phantom_losses`` in ``anchor``."""
-        return phantom_losses(self.config, self.G_A, self.G_B, pairs, step)
-
-    def discriminator_losses(
-        self,
-        batch: UnpairedBatch,
-        made: GeneratorPass,
-        seen_A: Tensor,
-        seen_B: Tensor,
-        rng: np.random.Generator,
-    ) -> Losses:
-        """As ``Cyclic.discriminator_losses``."""
-        return judge_losses(self.D_A, self.D_B, batch, made, seen_A, seen_B, rng)
-
-
-def _with_features(generator: Generator) -> Featured:
-    # the configuration refuses the others
-    assert isinstance(generator, Featured)
-    return generator

@@ -23,50 +23,27 @@ which keep the translation from turning the contrast round.
 """
 
 import numpy as np
-from torch import Tensor, nn
 
-from medgan.config import LossConfig, TrainConfig
-from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.config import LossConfig
+from medgan.data.batches import UnpairedBatch
 from medgan.methods.anatomy import anatomy_losses
-from medgan.methods.anchor import phantom_losses
-from medgan.methods.judges import build_judges
 from medgan.methods.losses import l1, total_variation
+from medgan.methods.method import Method
 from medgan.methods.passes import (
     GeneratorPass,
     Losses,
-    judge_losses,
     translate_with_identity,
 )
-from medgan.networks.build import build_generators
-from medgan.networks.initialisation import initialise
+from medgan.networks.build import Generator
 from medgan.networks.layers import copied
 
 
-class Cyclic(nn.Module):
-    """The networks and the terms of their objectives; no optimiser, no loop."""
+class Cyclic(Method[Generator]):
+    """The terms of the formula above."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.weights = config.losses
-        self.G_A, self.G_B = build_generators(config.network)
-        self.D_A, self.D_B = build_judges(config)
-        initialise(self)
-
-    @property
-    def generators(self) -> nn.ModuleList:
-        """G_A and G_B."""
-        return nn.ModuleList((self.G_A, self.G_B))
-
-    @property
-    def helpers(self) -> nn.ModuleList:
-        """What is trained with the generators and is of no use after training: nothing."""
-        return nn.ModuleList()
-
-    @property
-    def discriminators(self) -> nn.ModuleList:
-        """D_A and D_B."""
-        return nn.ModuleList((self.D_A, self.D_B))
+    def checked(self, generator: Generator) -> Generator:
+        """Any will do."""
+        return generator
 
     def generator_pass(
         self, batch: UnpairedBatch, step: int, rng: np.random.Generator
@@ -114,21 +91,6 @@ class Cyclic(nn.Module):
         losses.update(identity)
         losses.update(anatomy_losses(weights, batch, to_B, to_A))
         return made
-
-    def phantom_losses(self, pairs: PhantomBatch, step: int) -> Losses:
-        """The supervised terms, weighted; see ``phantom_losses`` in ``anchor``."""
-        return phantom_losses(self.config, self.G_A, self.G_B, pairs, step)
-
-    def discriminator_losses(
-        self,
-        batch: UnpairedBatch,
-        made: GeneratorPass,
-        seen_A: Tensor,
-        seen_B: Tensor,
-        rng: np.random.Generator,
-    ) -> Losses:
-        """The judges' losses, weighted; see ``judge_losses`` in ``passes``."""
-        return judge_losses(self.D_A, self.D_B, batch, made, seen_A, seen_B, rng)
 
 
 def _shares(weights: LossConfig, step: int) -> tuple[float, float]:

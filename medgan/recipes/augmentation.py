@@ -1,22 +1,19 @@
 """Whether synthetic data helps a nodule detector: trained on equal terms, tested once, reported."""
 
 import json
-import os
-import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medgan.config import dump_config
-from medgan.errors import ConfigError, DataError, TrainingError
-from medgan.io.batch.workers import map_in_workers
-from medgan.io.files import output_errors, write_json, write_text
+from medgan.errors import DataError
+from medgan.io.files import make_folder, write_json, write_text
 from medgan.recipes.augmentation_config import AugmentationExperiment
 from medgan.recipes.augmentation_document import Failure, document
 from medgan.recipes.augmentation_material import Material, prepare_material
 from medgan.recipes.augmentation_plan import Lesson, Run, lesson, require_same_trainings, runs
 from medgan.recipes.augmentation_sources import Source, prepare_source
+from medgan.recipes.trainings import in_workers, require_jobs, require_known
 from medgan.report.augmentation import write_augmentation_report
 
 OnEvent = Callable[[str], None]
@@ -53,11 +50,9 @@ def run_experiment(
     """
     planned = list(runs(config, out))
     chosen = _chosen(config, planned, only)
-    if jobs < 1:
-        raise ConfigError("someone has to do the work", where="jobs", measured=jobs, limit=">= 1")
+    require_jobs(jobs)
     require_same_trainings(planned)
-    with output_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_text(out / "config.yaml", dump_config(config))
     material = prepare_material(config, out, jobs)
     counts = ", ".join(f"{len(scans)} {group}" for group, scans in material.groups.items())
@@ -84,12 +79,7 @@ def report(
 def _chosen(
     config: AugmentationExperiment, planned: Sequence[Run], only: Sequence[str]
 ) -> list[Run]:
-    known = [arm.name for arm in config.arms]
-    unknown = sorted(set(only) - set(known))
-    if unknown:
-        raise ConfigError(
-            "no such arm", where="only", measured=", ".join(unknown), limit=", ".join(known)
-        )
+    require_known(only, [arm.name for arm in config.arms], "arm")
     return [run for run in planned if not only or run.arm.name in only]
 
 
@@ -135,8 +125,7 @@ def _summarise(
             extractor = extractor_named(config.images.features)
             distances = image_distances(material.groups["test"], source, extractor, config.images)
         summary |= {"images": settings, "distances": distances}
-    with output_errors(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
     write_json(place, summary)
 
 
@@ -154,36 +143,17 @@ def _train(
                 lessons.append(lesson(run, material, sources))
             except DataError as error:
                 failures.append(Failure(run, str(error)))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    ended = map_in_workers(_train_and_mark, lessons, jobs, _start, (threads,))
-    for number, (one, end) in enumerate(zip(lessons, ended, strict=True), 1):
+    for number, (one, end) in enumerate(in_workers(_train_and_mark, lessons, jobs), 1):
         on_event(f"[{number}/{len(lessons)}] {one.run.name}: {end.line}")
         if end.failed:
             failures.append(Failure(one.run, end.line))
     return failures
 
 
-@dataclass(frozen=True)
-class _End:
-    line: str
-    failed: bool = False
+# What the workers do; it loads torch there, which who only waits for them need not.
 
 
-# The functions of the workers load torch there; who only waits for them need not.
-
-
-def _start(threads: int) -> None:
-    import torch
-
-    # Ctrl-C reaches workers too: one that caught it would wait for work that no longer comes
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(threads)
-
-
-def _train_and_mark(one: Lesson) -> _End:
+def _train_and_mark(one: Lesson) -> str:
     from medgan.recipes.augmentation_run import train_and_mark
 
-    try:
-        return _End(train_and_mark(one))
-    except (TrainingError, DataError) as error:
-        return _End(str(error), failed=True)
+    return train_and_mark(one)

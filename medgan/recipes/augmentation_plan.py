@@ -8,10 +8,10 @@ from pathlib import Path
 from medgan.config import load_as, parse_as
 from medgan.data.luna16 import Luna16Scan
 from medgan.detection.config import DetectorConfig
-from medgan.errors import TrainingError
 from medgan.recipes.augmentation_config import ArmConfig, AugmentationExperiment
 from medgan.recipes.augmentation_material import Material
 from medgan.recipes.augmentation_sources import Source, pick
+from medgan.recipes.trainings import require_same
 
 
 @dataclass(frozen=True)
@@ -126,16 +126,4 @@ def require_same_trainings(planned: list[Run]) -> None:
         place = run.files.detector / "config.yaml"
         if not place.exists():
             continue
-        begun = load_as(DetectorConfig, place)
-        differing = [
-            name
-            for name in DetectorConfig.model_fields
-            if getattr(begun, name) != getattr(run.config, name)
-        ]
-        if differing:
-            raise TrainingError(
-                "the folder holds a run of another configuration",
-                where=run.files.folder,
-                measured=f"other {', '.join(differing)}",
-                remedy="Name another folder with --out, or remove this run",
-            )
+        require_same(load_as(DetectorConfig, place), run.config, run.files.folder)

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medgan.config import load_as
-from medgan.errors import MedganError
 from medgan.recipes.augmentation import run_experiment
 from medgan.recipes.augmentation_config import AugmentationExperiment
+from medgan.recipes.command_line import exit_code, experiment_parser, show
 from medgan.report.augmentation_tables import arms_table, verdicts
 from medgan.report.text import text_table
-
-INTERRUPTED = 130
-"""What a shell shows for a program that Ctrl-C ended."""
 
 
 def main(description: str | None, arguments: Sequence[str] | None = None) -> int:
@@ -28,28 +25,17 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> int
         The exit code: 0; 1 where a training failed or a scan was left out; 2 for what cannot be
         used as it is.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path)
+    parser = experiment_parser(description, "arm")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument("--out", type=Path, help="folder; runs/<name> by default")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="trainings at the same time, which share the cores"
-    )
-    parser.add_argument("--only", nargs="+", default=(), metavar="ARM", help="train these arms now")
     chosen = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        config = load_as(AugmentationExperiment, chosen.config, chosen.overrides)
-        out = chosen.out or Path("runs") / config.name
-        document = run_experiment(config, out, chosen.jobs, only=chosen.only, on_event=_line)
-    except MedganError as error:
-        print(f"medgan: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("medgan: interrupted. The same command goes on where it was.", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _measure(chosen))
+
+
+def _measure(chosen: argparse.Namespace) -> int:
+    config = load_as(AugmentationExperiment, chosen.config, chosen.overrides)
+    out = chosen.out or Path("runs") / config.name
+    document = run_experiment(config, out, chosen.jobs, only=chosen.only, on_event=show)
     print(text_table(arms_table(document)))
     print()
     for sentence in verdicts(document):
@@ -60,7 +46,3 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> int
         print(f"medgan: left out: {problem['where']}: {problem['what']}", file=sys.stderr)
     print(f"Report: {out}/report.html")
     return 1 if document["failures"] or document["problems"] else 0
-
-
-def _line(line: str) -> None:
-    print(line, flush=True)

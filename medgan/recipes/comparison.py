@@ -1,21 +1,17 @@
 """Methods against each other on equal terms: same data, same steps, same seeds, one table."""
 
-import os
-import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medgan.errors import ConfigError, OutputError, TrainingError
-from medgan.io.batch.workers import map_in_workers
-from medgan.io.files import write_json
+from medgan.io.files import make_folder, write_json
 from medgan.recipes.comparison_config import ComparisonConfig
 from medgan.recipes.comparison_document import Failure, document
 from medgan.recipes.comparison_plan import Run, require_same_trainings, runs
 from medgan.recipes.comparison_scans import make_scans
+from medgan.recipes.trainings import in_workers, require_jobs, require_known
 from medgan.report.methods import write_methods_report
 
 OnRun = Callable[[str], None]
@@ -53,10 +49,9 @@ def compare(
     """
     planned = list(runs(config, out))
     chosen = _chosen(config, planned, only)
-    if jobs < 1:
-        raise ConfigError("someone has to do the work", where="jobs", measured=jobs, limit=">= 1")
+    require_jobs(jobs)
     require_same_trainings(planned)
-    _make(out / "scans" if config.held_out else out)
+    make_folder(out / "scans" if config.held_out else out)
     make_scans(config, out / "scans")
     failures = _train(config, out, planned, chosen, jobs, on_run)
     _measure_costs(config, planned, chosen, on_run)
@@ -64,22 +59,8 @@ def compare(
 
 
 def _chosen(config: ComparisonConfig, planned: Sequence[Run], only: Sequence[str]) -> list[Run]:
-    known = [member.name for member in config.members]
-    unknown = sorted(set(only) - set(known))
-    if unknown:
-        raise ConfigError(
-            "no such member", where="only", measured=", ".join(unknown), limit=", ".join(known)
-        )
+    require_known(only, [member.name for member in config.members], "member")
     return [run for run in planned if not only or run.variant.member.name in only]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "cannot make the folder", where=folder, measured=error.strerror
-        ) from error
 
 
 def _train(
@@ -91,10 +72,8 @@ def _train(
     on_run: OnRun,
 ) -> list[Failure]:
     waiting = [run for run in chosen if not run.result.exists()]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     failures = []
-    ended = map_in_workers(_train_and_test, waiting, jobs, _start, (threads,))
-    for number, (run, end) in enumerate(zip(waiting, ended, strict=True), 1):
+    for number, (run, end) in enumerate(in_workers(_train_and_test, waiting, jobs), 1):
         on_run(f"[{number}/{len(waiting)}] {run.variant.name} seed {run.seed}: {end.line}")
         if end.failed:
             failures.append(Failure(run, end.line))
@@ -113,8 +92,8 @@ def _measure_costs(
     reference = next(run for run in first if run.variant.name == config.reference)
     for run in first:
         if run in chosen and run.result.exists() and not run.cost.exists():
-            (line,) = map_in_workers(_measure_cost, [(run, reference)], 1, _start, (1,))
-            on_run(f"{run.variant.name}: {line}")
+            ((_, end),) = in_workers(_measure_cost, [(run, reference)], jobs=1, threads=1)
+            on_run(f"{run.variant.name}: {end.line}")
 
 
 def _write(
@@ -133,30 +112,13 @@ def _write(
     return found
 
 
-@dataclass(frozen=True)
-class _End:
-    line: str
-    failed: bool = False
+# What the workers do; it loads torch there, which who only waits for them need not.
 
 
-# The functions of the workers load torch there; who only waits for them need not.
-
-
-def _start(threads: int) -> None:
-    import torch
-
-    # Ctrl-C reaches workers too: one that caught it would wait for work that no longer comes
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(threads)
-
-
-def _train_and_test(run: Run) -> _End:
+def _train_and_test(run: Run) -> str:
     from medgan.recipes.comparison_run import train_and_test
 
-    try:
-        return _End(train_and_test(run))
-    except TrainingError as error:
-        return _End(str(error), failed=True)
+    return train_and_test(run)
 
 
 def _measure_cost(pair: tuple[Run, Run]) -> str:

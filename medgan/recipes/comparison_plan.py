@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medgan.config import TrainConfig, load_as, load_config, parse_config
-from medgan.errors import ConfigError, TrainingError
+from medgan.errors import ConfigError
 from medgan.recipes.comparison_config import (
     ComparisonConfig,
     Contrast,
@@ -16,6 +16,7 @@ from medgan.recipes.comparison_config import (
     variants,
 )
 from medgan.recipes.comparison_scans import scan_name
+from medgan.recipes.trainings import require_same
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,4 @@ def require_same_trainings(planned: list[Run]) -> None:
             wanted = with_steps(wanted, begun.training.steps)
         data = wanted.data.model_copy(update={"root": begun.data.root})
         wanted = wanted.model_copy(update={"data": data})
-        differing = [
-            name
-            for name in TrainConfig.model_fields
-            if getattr(begun, name) != getattr(wanted, name)
-        ]
-        if differing:
-            raise TrainingError(
-                "the folder holds a run of another configuration",
-                where=run.folder,
-                measured=f"other {', '.join(differing)}",
-                remedy="Name another folder with --out, or remove this run",
-            )
+        require_same(begun, wanted, run.folder)

@@ -3,14 +3,13 @@
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from medgan.config import TrainConfig, load_config
-from medgan.errors import MedganError
 from medgan.metrics.features import EFFICIENTNET
 from medgan.recipes import pictures
+from medgan.recipes.command_line import exit_code, script_parser, show_step
 from medgan.report.sets import distance_table
 from medgan.report.text import text_table
 
@@ -23,13 +22,10 @@ def main(description: str | None, config: Path, arguments: Sequence[str] | None 
         config: the configuration where none is given.
         arguments: instead of those of the process.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(description)
     parser.add_argument("root", type=Path, help="folder with trainA, trainB, testA and testB")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--config", type=Path, default=config, help=f"{config.name} by default")
-    parser.add_argument("--out", type=Path, help="run folder; runs/<name> by default")
     parser.add_argument(
         "--features",
         default=EFFICIENTNET,
@@ -39,13 +35,13 @@ def main(description: str | None, config: Path, arguments: Sequence[str] | None 
     chosen = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("medgan").setLevel(logging.WARNING)
-    try:
-        settings = _load(chosen.config, chosen.root, chosen.overrides)
-        out = chosen.out or Path("runs") / settings.name
-        documents = pictures.run(settings, out, features=chosen.features, on_step=_line)
-    except MedganError as error:
-        print(f"medgan: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _translate(chosen))
+
+
+def _translate(chosen: argparse.Namespace) -> int:
+    settings = _load(chosen.config, chosen.root, chosen.overrides)
+    out = chosen.out or Path("runs") / settings.name
+    documents = pictures.run(settings, out, features=chosen.features, on_step=show_step)
     for direction, document in documents.items():
         print(f"\n{direction}: {pictures.NAMES[direction]}\n")
         print(text_table(distance_table(document)))
@@ -59,8 +55,3 @@ def _load(config: Path, root: Path, overrides: Sequence[str]) -> TrainConfig:
     # JSON is YAML, and quotes whatever a folder may be called
     place = json.dumps(str(root.resolve()), ensure_ascii=False)
     return load_config(config, [*overrides, f"data.images.root={place}"])
-
-
-def _line(step: int, losses: dict[str, float]) -> None:
-    if step % 100 == 0:
-        print(f"step {step} loss {sum(losses.values()):.3f}", flush=True)

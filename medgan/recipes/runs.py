@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 
 from medgan.config import TrainConfig
-from medgan.errors import MedganError, TrainingError
+from medgan.errors import MedganError
 from medgan.recipes import training
 from medgan.recipes.training import OnStep
+from medgan.recipes.trainings import require_same
 from medgan.training.run_folder import RunFolder
 from medgan.training.sync import sync_run
 
@@ -26,7 +27,13 @@ def train_or_resume(config: TrainConfig, out: Path, on_step: OnStep | None = Non
         MedganError: as ``training.train`` and ``training.resume``.
     """
     if (out / "config.yaml").exists():
-        _require_same_training(RunFolder(out).config(), config, out)
+        require_same(
+            RunFolder(out).config(),
+            config,
+            out,
+            free=("tracking", "evaluation"),
+            remedy="Name another folder with --out, or give the configuration it was begun with",
+        )
         training.resume(out, on_step)
     else:
         training.train(config, out, on_step)
@@ -39,19 +46,3 @@ def mirror(config: TrainConfig, out: Path) -> None:
             sync_run(out)
         except MedganError as error:
             _log.warning("%s", error)
-
-
-def _require_same_training(begun: TrainConfig, wanted: TrainConfig, out: Path) -> None:
-    """Refuse to pass off one training as another; tracking and evaluation may change."""
-    differing = [
-        name
-        for name in TrainConfig.model_fields
-        if name not in ("tracking", "evaluation") and getattr(begun, name) != getattr(wanted, name)
-    ]
-    if differing:
-        raise TrainingError(
-            "the folder holds a run of another configuration",
-            where=out,
-            measured=f"other {', '.join(differing)}",
-            remedy="Name another folder with --out, or give the configuration it was begun with",
-        )

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from medgan import __version__
 from medgan.config import TrainConfig, dump_config, load_config
 from medgan.errors import OutputError, TrainingError
-from medgan.io.files import remove_strays, write_json, write_text, writing
+from medgan.io.files import make_folder, remove_strays, write_json, write_text, writing
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "SimpleITK", "accelerate")
 
@@ -59,7 +59,7 @@ class RunFolder:
         """
         self.require_free()
         for folder in (self.previews, self.last, self.best):
-            _make(folder)
+            make_folder(folder)
         write_json(self.root / "environment.json", environment())
         write_text(self.config_path, dump_config(config))
 
@@ -106,15 +106,6 @@ class RunFolder:
                 kept.append(line + "\n")
             with writing(log) as temporary:
                 temporary.write_text("".join(kept), encoding="utf-8")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "cannot make the folder", where=folder, measured=error.strerror
-        ) from error
 
 
 def environment() -> dict[str, Any]:

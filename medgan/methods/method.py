@@ -1,0 +1,82 @@
+"""What every way to train has in common: two generators, their judges, the anchor."""
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from medgan.config import TrainConfig
+from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.methods.anchor import phantom_losses
+from medgan.methods.judges import build_judges
+from medgan.methods.passes import GeneratorPass, Losses, judge_losses
+from medgan.networks.build import Generator, build_generators
+from medgan.networks.initialisation import initialise
+
+OneGenerator = TypeVar("OneGenerator", bound=Generator)
+
+
+class Method(nn.Module, ABC, Generic[OneGenerator]):
+    """The networks and the terms of their objectives; no optimiser, no loop.
+
+    Attributes:
+        G_A: from the source domain to the target domain.
+        G_B: back.
+        D_A: judges the target domain.
+        D_B: judges the source domain.
+        helpers: what is trained with the generators and is of no use after training.
+    """
+
+    G_A: OneGenerator
+    G_B: OneGenerator
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.weights = config.losses
+        self.G_A, self.G_B = map(self.checked, build_generators(config.network))
+        self.D_A, self.D_B = build_judges(config)
+        self.helpers = nn.ModuleList()
+        initialise(self)
+
+    @abstractmethod
+    def checked(self, generator: Generator) -> OneGenerator:
+        """The generator, of a kind that the method can train."""
+
+    @abstractmethod
+    def generator_pass(
+        self, batch: UnpairedBatch, step: int, rng: np.random.Generator
+    ) -> GeneratorPass:
+        """The unpaired terms, weighted.
+
+        Args:
+            batch: real images.
+            step: counted from 1.
+            rng: draws what is random in the terms.
+        """
+
+    @property
+    def generators(self) -> nn.ModuleList:
+        """G_A and G_B."""
+        return nn.ModuleList((self.G_A, self.G_B))
+
+    @property
+    def discriminators(self) -> nn.ModuleList:
+        """D_A and D_B."""
+        return nn.ModuleList((self.D_A, self.D_B))
+
+    def phantom_losses(self, pairs: PhantomBatch, step: int) -> Losses:
+        """The supervised terms, weighted; see ``phantom_losses`` in ``anchor``."""
+        return phantom_losses(self.config, self.G_A, self.G_B, pairs, step)
+
+    def discriminator_losses(
+        self,
+        batch: UnpairedBatch,
+        made: GeneratorPass,
+        seen_A: Tensor,
+        seen_B: Tensor,
+        rng: np.random.Generator,
+    ) -> Losses:
+        """The judges' losses, weighted; see ``judge_losses`` in ``passes``."""
+        return judge_losses(self.D_A, self.D_B, batch, made, seen_A, seen_B, rng)
