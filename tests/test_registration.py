@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medgan.data.registration import register_rigid
+from medgan.data.registration import register_deformable, register_rigid
 from medgan.errors import DataError
 from medgan.io import read_volume
 from medgan.volumes import Volume
@@ -55,6 +55,41 @@ def test_a_known_movement_between_modalities_is_undone(degrees, shift):
     assert result.volume.shape == mr.shape
     np.testing.assert_array_equal(result.volume.affine, mr.affine)
     assert (result.volume.modality, result.volume.frame_of_reference) == ("CT", "1.2")
+
+
+def bulged(volume, amount_mm):
+    """The volume with a wider head, and how far the tissue in each voxel moved."""
+    x, y, z = np.moveaxis(apply_affine(volume.affine, np.moveaxis(np.indices(SHAPE), 0, -1)), -1, 0)
+    shift = amount_mm * np.tanh(x / 25) * np.exp(-(y**2 + z**2) / 80**2)
+    # where the tissue of each place of the wider head comes from
+    places = np.stack(np.indices(SHAPE)).astype(float)
+    places[0] -= shift / SPACING[0]
+    fill = -1000 if volume.modality == "CT" else 0
+    array = ndimage.map_coordinates(volume.array, places, order=1, cval=fill)
+    return volume.with_array(array.astype(np.float32)), shift
+
+
+def test_a_known_deformation_between_modalities_is_mostly_undone():
+    ct, mr = patient()
+    wider, shift = bulged(ct, 9.0)
+    bone = ct.array > 500
+    result = register_deformable(wider, mr)
+    assert result.volume.shape == mr.shape
+
+    def dice(volume):
+        found = volume.array > 500
+        return 2 * (found & bone).sum() / (found.sum() + bone.sum())
+
+    rigid = dice(register_rigid(wider, mr).volume)
+    assert rigid < 0.75
+    assert dice(result.volume) > 0.88
+    body = ct.array > -500
+    assert result.deformation_mm == pytest.approx(np.abs(shift[body]).mean(), rel=0.4)
+
+
+def test_what_is_in_place_is_moved_by_less_than_half_a_voxel():
+    ct, mr = patient()
+    assert register_deformable(ct, mr).deformation_mm < min(SPACING) / 2
 
 
 def test_the_same_scans_give_the_same_bits():

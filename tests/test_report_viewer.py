@@ -185,13 +185,13 @@ def evaluated(tiny_run, tiny_scans, tmp_path):
 def configured(run, scans, *, register):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["root"] = str(scans)
-    config["evaluation"][0]["register_rigidly"] = register
+    config["evaluation"][0]["register_by"] = register
     (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def test_the_attention_map_that_a_run_kept_is_shown(evaluated, medgan_cli, tmp_path):
     run, scans = evaluated
-    configured(run, scans, register=False)
+    configured(run, scans, register="none")
     result = read_volume(run / "predictions" / "head.nii.gz")
     share = np.random.default_rng(5).random(result.shape).astype(np.float32)
     (run / "attention").mkdir()
@@ -246,7 +246,7 @@ def test_the_images_of_a_run_are_placed_as_they_were_for_the_evaluation(
 ):
     run, scans = evaluated
     differences = {}
-    for register in (False, True):
+    for register in ("none", "rigid"):
         configured(run, scans, register=register)
         assert medgan_cli("report", run, "--out", tmp_path / "p.html")[0] == 0
         page = (tmp_path / "p.html").read_text()
@@ -256,14 +256,14 @@ def test_the_images_of_a_run_are_placed_as_they_were_for_the_evaluation(
             for kind in ("result", "reference")
         )  # fmt: skip
         differences[register] = np.abs(made - truth).mean()
-    assert differences[True] < 0.3 * differences[False]
+    assert differences["rigid"] < 0.3 * differences["none"]
 
 
 def test_a_run_whose_scans_are_gone_is_reported_without_their_names(
     evaluated, medgan_cli, tmp_path
 ):
     run, scans = evaluated
-    configured(run, scans, register=False)
+    configured(run, scans, register="none")
     (scans / "ct_4.nii.gz").unlink()
     code, _, err = medgan_cli("report", run)
     assert code == 0

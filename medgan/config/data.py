@@ -145,4 +145,6 @@ class PairConfig(Frozen):
     name: str
     source: ScanConfig
     target: ScanConfig
-    register_rigidly: bool = Field(False, description="Move the CT onto the MR first.")
+    register_by: Literal["none", "rigid", "deformable"] = Field(
+        "none", description="Move the CT onto the MR first, by mutual information of the two."
+    )

@@ -15,7 +15,7 @@ from medgan.data.patches import UnpairedPatches
 from medgan.data.phantom_patches import PhantomPatches
 from medgan.data.phantom_slices import PhantomSlices
 from medgan.data.preparation import prepare_channels
-from medgan.data.registration import register_rigid
+from medgan.data.registration import register_deformable, register_rigid
 from medgan.data.slices import Scan, UnpairedSlices
 from medgan.data.split import require_disjoint, split_patients
 from medgan.data.statistics import DomainStatistics, Side, domain_statistics, phantom_statistics
@@ -185,10 +185,12 @@ def read_pair(config: TrainConfig, pair: PairConfig) -> dict[Modality, Volume]:
         source: read_scan(config, pair.source, source),
         target: read_scan(config, pair.target, target),
     }
-    if pair.register_rigidly:
-        ends["CT"] = register_rigid(ends["CT"], ends["MR"]).volume
+    ct, mr = ends["CT"], ends["MR"]
+    if pair.register_by == "none":
+        ends["CT"] = resample(ct, Grid.of(mr))
     else:
-        ends["CT"] = resample(ends["CT"], Grid.of(ends["MR"]))
+        register = {"rigid": register_rigid, "deformable": register_deformable}[pair.register_by]
+        ends["CT"] = register(ct, mr).volume
     return ends
 
 
