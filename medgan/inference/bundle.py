@@ -43,9 +43,9 @@ def load_translator(
     load_weights(network, tensors, where=root / WEIGHTS)
     network.eval().requires_grad_(False)
     (direction,) = card.directions
-    generator = network.generator
-    pair = (generator, None) if direction == "forward" else (None, generator)
-    return Translator(Model(*pair, card, sha256), direction, device=device)
+    forward = network.generator if direction == "forward" else None
+    backward = network.generator if direction == "backward" else None
+    return Translator(Model(forward, backward, card, sha256), direction, device=device)
 
 
 def translate_folder(translator: Translator, source: str | Path, target: str | Path) -> list[str]:

@@ -107,16 +107,17 @@ python -m monai.bundle run --config_file configs/inference.json \\
     --dataset_dir path/to/volumes --output_dir path/to/results
 ```
 
-The data may be volumes in NIfTI, MetaImage or NRRD, DICOM series, or whole studies. Results are those
-of `medgan translate`: on the grid of their sources, marked as synthetic, a quality record beside each.
+The data may be volumes in NIfTI, MetaImage or NRRD, DICOM series, or whole studies. Results are
+those of `medgan translate`: on the grid of their sources, marked as synthetic, a quality record
+beside each.
 
 The network alone (`network_def`, weights in `models/model.pt`) takes and gives tensors scaled to
 [-1, 1], sizes multiples of 4; how volumes become such tensors:
 
 {preparation}
 
-Limits: the model knows images like those it was trained on. The quality record says where a source is
-unlike them. Synthetic images may show what is not there and miss what is.
+Limits: the model knows images like those it was trained on. The quality record says where a source
+is unlike them. Synthetic images may show what is not there and miss what is.
 
 Licence of the weights: {card.licence}. SHA-256 of the model's file: `{model.sha256}`
 """
