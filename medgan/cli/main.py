@@ -18,6 +18,7 @@ VERBS = {
     "train": "Train a model from a configuration, or resume a run.",
     "translate": "Translate a volume or a folder with a trained model.",
     "import-checkpoint": "Make a model of weights published by other code.",
+    "export": "Write a model for ONNX Runtime, MONAI or MLflow.",
     "evaluate": "Measure predictions against their references.",
     "compare-sets": "Measure how far a set of images is from a real one.",
     "froc": "Score nodule detections by the rules of LUNA16.",

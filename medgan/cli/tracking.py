@@ -34,7 +34,8 @@ def open_tracking(uri: str | None) -> "TrackingStore | None":
     """
     if uri is None:
         return None
-    from medgan.training.tracking_store import open_store, store_errors
+    from medgan.models.mlflow_access import store_errors
+    from medgan.training.tracking_store import open_store
 
     with store_errors(uri):
         return open_store(uri)

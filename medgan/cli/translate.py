@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Run folder or model file.")],
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, model file, or models:/NAME@ALIAS of MLflow.")
+    ],
     src: Annotated[
         Path,
         typer.Argument(metavar="SRC", help="Volume, DICOM series, or folder of both and studies."),
@@ -79,8 +81,10 @@ def command(
     from medgan.inference.pictures import PictureTranslator
     from medgan.inference.planning import Request, plan
     from medgan.inference.translator import Translator
-    from medgan.models.model_file import Model
+    from medgan.models.model_file import Model, find_model
 
+    # once: workers load it again, and an alias may move meanwhile
+    model = find_model(model)
     if Model.load(model).card.source == "IMAGE":
         if to != "same" or series or irregular != "error" or jobs > 1 or also or strict:
             raise ConfigError(

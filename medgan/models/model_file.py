@@ -17,6 +17,9 @@ from medgan.networks.build import Generator, build_generators
 
 FILE_NAME = "model.safetensors"
 SUFFIX = ".safetensors"
+REGISTRY = "models:/"
+"""What the names of models in an MLflow registry begin with."""
+
 _RUN_PLACES = ("checkpoints/best", "checkpoints/last", "")
 
 Direction = Literal["forward", "backward"]
@@ -72,13 +75,14 @@ class Model:
     sha256: str
 
     @classmethod
-    def load(cls, place: Path) -> Self:
-        """Read a model file, or the best (else the last) model of a run folder.
+    def load(cls, place: Path | str) -> Self:
+        """Read the model of a place, see ``find_model``.
 
         Raises:
             ModelError: nothing there, damaged, or weights that do not fit the card.
+            ConfigError, OutputError: as ``find_model``.
         """
-        path = _find(Path(place))
+        path = find_model(place)
         file = load_tensors(path)
         try:
             card = ModelCard.model_validate(file.document)
@@ -142,7 +146,34 @@ def save_model(
     save_tensors(path, tensors, card.model_dump(mode="json"))
 
 
-def _find(place: Path) -> Path:
+def write_model(path: Path, model: Model) -> None:
+    """Write a model as it was loaded.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    save_model(path, model.forward, model.backward, model.card)
+
+
+def find_model(place: Path | str) -> Path:
+    """The file of a model, wherever it is.
+
+    Args:
+        place: a model file; a run folder, of which it is the best model, else the last; or
+            ``models:/name@alias`` and ``models:/name/version`` in the registry of the MLflow
+            server that the environment variable MLFLOW_TRACKING_URI names, from which only
+            the model file is taken.
+
+    Raises:
+        ModelError: nothing there.
+        ConfigError: no registry is named, or it is asked for in another form.
+        OutputError: the registry cannot be reached.
+    """
+    if str(place).startswith(REGISTRY):
+        from medgan.models.registry import fetch
+
+        return fetch(str(place))
+    place = Path(place)
     if place.suffix == SUFFIX or place.is_file():
         return place
     for folder in _RUN_PLACES:
@@ -151,5 +182,6 @@ def _find(place: Path) -> Path:
     raise ModelError(
         "no model here",
         where=place,
-        remedy=f"Name a run folder with {_RUN_PLACES[0]}/{FILE_NAME}, or a {SUFFIX} file",
+        remedy=f"Name a run folder with {_RUN_PLACES[0]}/{FILE_NAME}, a {SUFFIX} file, or "
+        f"{REGISTRY}NAME@ALIAS",
     )

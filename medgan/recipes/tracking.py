@@ -8,11 +8,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from medgan.errors import ConfigError
+from medgan.models.mlflow_access import store_errors
 from medgan.training.result_tracking import KIND_TAG
 from medgan.training.run_folder import RunFolder
 from medgan.training.run_mirror import read_values
 from medgan.training.sync import sync_run
-from medgan.training.tracking_store import Point, TrackingStore, open_store, store_errors
+from medgan.training.tracking_store import Point, TrackingStore, open_store
 
 PARENT_TAG = "mlflow.parentRunId"
 """By which MLflow shows a run below another one."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from medgan.errors import MedganError
 from medgan.io import SUFFIXES, read_volume
-from medgan.training.tracking_store import Point, TrackingStore, flat, store_errors
+from medgan.models.mlflow_access import store_errors
+from medgan.training.tracking_store import Point, TrackingStore, flat
 
 RESULT_FILE = "result.json"
 REPORT_FILE = "report.html"

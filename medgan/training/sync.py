@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from medgan.errors import ConfigError
+from medgan.models.mlflow_access import store_errors
 from medgan.training.run_folder import RunFolder
 from medgan.training.run_mirror import RunMirror, Synced, store_uri
-from medgan.training.tracking_store import store_errors
 
 
 def sync_run(folder: Path) -> Synced:

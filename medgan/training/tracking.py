@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medgan.config import TrainConfig
+from medgan.models.mlflow_access import explain
 from medgan.training.run_mirror import RunMirror, store_uri
-from medgan.training.tracking_store import explain
 
 _BATCH = 200
 _PAUSE_SECONDS = 600.0

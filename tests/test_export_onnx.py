@@ -1,0 +1,196 @@
+"""``medgan export --to onnx``: ONNX Runtime gives what torch gives, at sizes never seen before."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from exports import PREPARATION, saved_model
+
+from medgan.errors import ConfigError, ModelError, OutputError
+from medgan.inference.translator import Translator
+from medgan.io import write_volume
+from medgan.models.export import onnx_check, onnx_file, to_onnx
+from medgan.models.export.onnx_check import compare
+from medgan.models.export.probe import probes
+from medgan.networks import Context
+from medgan.networks.tensor_generator import TensorGenerator
+from medgan.phantoms.scan import scan_head
+
+DOCS = Path(__file__).parents[1] / "docs"
+TOLERANCE = 1e-4
+
+KINDS = {
+    "2.5-D with position, two contrasts": {"neighbours": 2, "position": True, "channels": (2, 1)},
+    "mask with batch norm": {"generator": "mask", "norm": "batch", "bounded": False},
+    "resnet, nothing copied": {"generator": "resnet"},
+    "nodules in 3-D": {"spatial_dims": 3, "conditions": 2, "copy_input": False},
+}
+
+
+@pytest.fixture(scope="module")
+def head():
+    return scan_head(1, spacing_mm=PREPARATION.spacing_mm, supersample=1)
+
+
+def session_of(path):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_file_gives_what_the_network_gives_at_sizes_of_any_multiple_of_4(
+    kind, head, tmp_path
+):
+    model = saved_model(tmp_path / "model.safetensors", **KINDS[kind])
+    config = model.card.network
+    made = to_onnx(model, tmp_path / "net.onnx", volume=head.mr)
+    assert made.comparison.max_difference <= TOLERANCE
+    assert len(set(made.comparison.sizes)) == 2
+    session, rng = session_of(tmp_path / "net.onnx"), np.random.default_rng(0)
+    for batch, size in ((1, (8, 20, 12)), (3, (36, 16, 24))):
+        space = size[: config.spatial_dims]
+        shapes = {
+            "image": (batch, config.channels[0], *space),
+            "neighbours": (batch, config.channels[0] * config.neighbours, *space),
+            "depth": (batch,),
+            "condition": (batch, config.conditions, *space),
+        }
+        wanted = {value.name for value in session.get_inputs()}
+        inputs = {
+            name: rng.uniform(-1, 1, shape).astype(np.float32)
+            for name, shape in shapes.items()
+            if name in wanted
+        }
+        told = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        with torch.no_grad():
+            expected = model.forward(told.pop("image"), Context(**told))
+        found = dict(
+            zip((o.name for o in session.get_outputs()), session.run(None, inputs), strict=True)
+        )
+        np.testing.assert_allclose(found["translated"], expected.image.numpy(), atol=TOLERANCE)
+        assert ("attention" in found) == config.has_attention
+        if config.has_attention:
+            background = expected.background.numpy()
+            np.testing.assert_allclose(found["attention"], background, atol=TOLERANCE)
+    # each thing that the network is told matters, so that none was left out of the file
+    for name in wanted - {"image"}:
+        changed = inputs | {name: inputs[name] + 0.5}
+        assert np.abs(session.run(None, changed)[0] - found["translated"]).max() > 1e-3, name
+
+
+@pytest.fixture(scope="module")
+def exported(head, tmp_path_factory):
+    """A model, and its backward network as a file."""
+    folder = tmp_path_factory.mktemp("onnx")
+    model = saved_model(folder / "model.safetensors")
+    to_onnx(model, folder / "backward.onnx", "backward", volume=head.ct)
+    return model, folder / "backward.onnx"
+
+
+def test_the_file_says_how_it_is_to_be_used_and_nothing_of_the_machine(exported):
+    model, path = exported
+    facts = session_of(path).get_modelmeta().custom_metadata_map
+    assert facts["medgan.notice"].startswith("Synthetic MR. Research use only.")
+    assert (facts["medgan.source"], facts["medgan.target"]) == ("CT", "MR")
+    assert json.loads(facts["medgan.preparation"]) == PREPARATION.model_dump(mode="json")
+    assert json.loads(facts["medgan.window_hu"]) == [-1000, 2000]
+    assert facts["medgan.licence"] == "Apache-2.0"
+    assert facts["medgan.model_sha256"] == model.sha256
+    content = path.read_bytes()
+    for trace in (b".py", b"site-packages", str(Path.home()).encode(), b"/medgan/"):
+        assert trace not in content
+
+
+def test_another_networks_file_is_refused_and_the_difference_named(exported, head):
+    model, path = exported
+    other = TensorGenerator(model.forward, attention=True)
+    tried = list(probes(model.card, 1, head.ct))
+    with pytest.raises(ModelError, match="a difference of .*allowed 0.0003"):
+        compare(path, other, tried)
+    same = TensorGenerator(model.backward, attention=True)
+    assert compare(path, same, tried).max_difference <= TOLERANCE
+
+
+def test_a_result_that_is_not_finite_is_refused(exported, head):
+    model, path = exported
+    (tried, _) = probes(model.card, 1, head.ct)
+    with pytest.raises(ModelError, match="nan"):
+        compare(
+            path,
+            TensorGenerator(model.backward, attention=True),
+            [tried, {"image": np.full((1, 1, 8, 8), np.nan, np.float32)}],
+        )
+
+
+def test_what_differs_by_too_much_is_not_written(tiny_run, tmp_path, monkeypatch, medgan_cli):
+    monkeypatch.setattr(
+        onnx_file, "compare", lambda *given: onnx_check.compare(*given, limit=-1.0)
+    )
+    code, _, err = medgan_cli("export", tiny_run, tmp_path / "net.onnx", "--to", "onnx")
+    assert code == 2
+    assert "ONNX Runtime does not give what the network gives" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verb_reports_the_difference_on_a_real_volume(
+    tiny_run, medgan_data, tmp_path, medgan_cli
+):
+    scan = medgan_data / "niivue_mr_heads" / "chris_t1.nii.gz"
+    if not scan.is_file():
+        pytest.skip("chris_t1.nii.gz is not among the real scans")
+    out = tmp_path / "net.onnx"
+    arguments = ("export", tiny_run, out, "--to", "onnx", "--check", scan, "--json")
+    code, shown, err = medgan_cli(*arguments, tmp_path / "facts.json")
+    assert code == 0, err
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["compared_on"] == "a volume"
+    assert 0 <= facts["max_difference"] <= TOLERANCE < facts["limit"]
+    assert f"differ by {facts['max_difference']:.2g} at most" in shown
+    assert facts["opset"] >= 18
+    assert facts["inputs"] == {"image": ["batch", 1, "4*x", "4*y"]}
+    code, _, err = medgan_cli(*arguments, "-")
+    assert code == 2
+    assert "is there already" in err and "--overwrite" in err
+
+
+def test_the_snippet_of_the_documentation_gives_what_medgan_gives(tmp_path):
+    """On the model's own grid, where nothing but float rounding is in between."""
+    text = (DOCS / "export.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?onnxruntime.*?)```", text, re.S)
+    model = saved_model(tmp_path / "model.safetensors")
+    mr = scan_head(1, spacing_mm=PREPARATION.spacing_mm, supersample=1).mr
+    write_volume(mr, tmp_path / "t1.nii.gz")
+    to_onnx(model, tmp_path / "mr_to_ct.onnx", volume=mr)
+    code = f"{snippet}\nnp.save('hu.npy', hu)\nnp.save('affine.npy', prepared.volume.affine)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    hu, affine = np.load(tmp_path / "hu.npy"), np.load(tmp_path / "affine.npy")
+    expected = Translator(model)(mr).image
+    corner = np.rint(np.linalg.solve(expected.affine, affine[:, 3])[:3]).astype(int)
+    window = tuple(slice(s, s + n) for s, n in zip(corner, hu.shape, strict=True))
+    np.testing.assert_allclose(hu, expected.array[window], atol=0.2)
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch, medgan_cli):
+    model = saved_model(tmp_path / "model.safetensors")
+    with pytest.raises(OutputError, match=r"no ONNX file ends like this .*allowed \.onnx"):
+        to_onnx(model, tmp_path / "net.bin")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ConfigError, match=re.escape("pip install 'medgan[onnx]'")):
+        to_onnx(model, tmp_path / "net.onnx")
+    place = tmp_path / "model.safetensors"
+    code, _, err = medgan_cli("export", place, tmp_path / "x", "--to", "tensorrt")
+    assert code == 2 and "tensorrt" in err
+    for option, value in (("--register", "name"), ("--track", "sqlite:///x.db")):
+        code, _, err = medgan_cli(
+            "export", place, tmp_path / "x.onnx", "--to", "onnx", option, value
+        )
+        assert code == 2 and f"{option} would do nothing" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors"]
