@@ -17,21 +17,42 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+import torch
 import yaml
 
-from medgan.config import parse_as
+from medgan.config import NetworkConfig, PreparationConfig, parse_as
 from medgan.io.dicom.write import Identity, write_series
+from medgan.models.model_file import ModelCard, save_model
+from medgan.networks.build import build_generators
 from medgan.node.config import ListenConfig
 from medgan.phantoms.scan import HeadScan, scan_head
 
 CREATED = datetime(2026, 11, 22, 15, 0, 1, tzinfo=UTC)
 STORESCU = shutil.which("storescu")
-SECONDS = 60
+SECONDS = 120
+"""Patience: none of the tests needs a tenth of it on an idle machine."""
 CODE = "import sys; from medgan.cli.main import main; main(sys.argv[1:])"
 
 
 def phantom() -> HeadScan:
     return scan_head(4, spacing_mm=(6.0, 6.0, 12.0), supersample=1)
+
+
+def write_model(folder: Path) -> Path:
+    """An untrained model: what it makes is no CT, but it is made in every other way like one."""
+    torch.manual_seed(0)
+    network = NetworkConfig(width=4, blocks=1, contents=2)
+    preparation = PreparationConfig(spacing_mm=(6.0, 6.0, 6.0), matrix=(48, 48))
+    card = ModelCard(
+        source="MR",
+        target="CT",
+        preparation=preparation,
+        network=network,
+        provenance={"name": "untrained"},
+    )
+    path = folder / "model.safetensors"
+    save_model(path, *build_generators(network), card)
+    return path
 
 
 def write_mr(head: HeadScan, folder: Path, seed: str = "one", **identity: Any) -> Path:
@@ -91,6 +112,9 @@ def states(queue: Path) -> list[str]:
         record = place / "item.json"
         found.append(json.loads(record.read_text())["state"] if record.exists() else "receiving")
     return found
+
+
+PEERS = [{"ae_title": "SENDER", "address": "127.0.0.1"}]
 
 
 @contextmanager

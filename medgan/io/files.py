@@ -186,7 +186,7 @@ def make_folder(folder: Path) -> None:
 
 
 def settle(made: Path, target: Path) -> None:
-    """Move a finished file to its place on the same disk: once this returns, a crash keeps it there.
+    """Move a finished file to its place on the same disk, where no crash can undo it afterwards.
 
     Raises:
         OSError: the disk is full, or one of the folders is missing.

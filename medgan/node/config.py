@@ -25,7 +25,9 @@ class TlsConfig(Frozen):
 class QueueConfig(Frozen):
     """Series on disk, on their way through the node."""
 
-    folder: Path = Field(description="Of the queue; holds images of patients, so only its owner may look into it.")
+    folder: Path = Field(
+        description="Of the queue; holds images of patients, so only its owner may look into it."
+    )
     quiet_seconds: float = Field(
         30.0, gt=0, description="A series is complete when nothing new came for so long."
     )

@@ -25,7 +25,7 @@ MESSAGE_BYTES = 64_000_000
 """Instances that are put into one STOW-RS message."""
 
 
-class Stopped(Exception):  # noqa: N818 (nothing is wrong)
+class Stopped(Exception):
     """The node is to stop; what was being sent is sent again when it starts."""
 
 

@@ -121,12 +121,12 @@ class Fetcher:
         where = f"series {series.name}"
         try:
             self.queue.expect(series.name, series.instances)
-            count = 0
-            for count, content in enumerate(self._instances(series), 1):
-                self.queue.receive(content, Claim(series=series.name))
+            for content in self._instances(series):
+                item = self.queue.receive(content, Claim(series=series.name))
+                log.debug("%s: %d instances", where, item.instances)
                 if self.stopping():
                     return
-            log.info("%s: %d instances fetched", where, count)
+            log.info("%s: fetched", where)
         except FileError as error:
             # The server would give the same again, however often it is asked.
             self.journal.note(where, error)

@@ -20,7 +20,6 @@ from uuid import uuid4
 
 from medgan.errors import OutputError
 from medgan.io.batch.manifest import now
-from medgan.io.batch.naming import pseudonym
 from medgan.io.files import (
     content_sha256,
     files_below,
@@ -295,11 +294,11 @@ class Queue:
         if item.pruned:
             self._remove_images(item.name)
             return item
-        files = [path.stat() for path in self.source(item.name).glob("*.dcm")]
-        newest = max((status.st_mtime for status in files), default=0.0)
-        item = replace(item, instances=len(files), last_arrival=newest)
+        files = list(self.source(item.name).glob("*.dcm"))
+        # While no node was there nothing could come: silence counts from now on.
+        item = replace(item, instances=len(files), last_arrival=time.time())
         if item.state == "receiving" and not item.since:
-            return replace(item, since=newest or time.time())
+            return replace(item, since=time.time())
         if item.state == "translating" and item.attempts >= MOST_ATTEMPTS:
             error = f"the node ended {item.attempts} times while it translated this series"
             return self._keep(replace(item, state="failed", since=time.time(), error=error))

@@ -75,7 +75,7 @@ class Receiver:
             NetworkError: the port is taken, or the address is not one of this machine.
         """
         config = self.config
-        handlers = [
+        handlers: list[Any] = [
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_DATA_RECV, self._on_data),
             (evt.EVT_DIMSE_RECV, self._on_message),

@@ -89,7 +89,8 @@ def _outcome(batch: Batch, rows: list[Row]) -> tuple[State, dict[str, Any]]:
         findings = sorted({name for row in made for name in row.findings})
         note = f"guards warned: {', '.join(findings)}" if findings else ""
         return "sending", {"error": "", "note": note}
-    errors = "; ".join(row.error for row in batch.rows if row.error)
+    # Of a series that lies in the folder itself "." is all its name.
+    errors = "; ".join(row.error.removeprefix(".: ") for row in batch.rows if row.error)
     left_aside = {record.error_type for record in batch.records.values()} <= {NoSeries.__name__, ""}
     if left_aside:
         return "done", {"error": "", "note": f"left aside: {errors}"}
