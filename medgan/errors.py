@@ -68,3 +68,7 @@ class ModelError(MedganError):
 
 class TrainingError(MedganError):
     """Training cannot go on: diverged, or resumed under changed conditions."""
+
+
+class NetworkError(MedganError):
+    """Another system cannot be reached, refuses, or answers with an error."""

@@ -46,7 +46,7 @@ def why_not() -> str | None:
 @contextmanager
 def running_orthanc(folder: Path) -> Iterator[Orthanc]:
     """Start an archive that keeps everything below a folder, and stop it at the end."""
-    archive = Orthanc(_free_port(), _free_port())
+    archive = Orthanc(free_port(), free_port())
     configuration = {
         "StorageDirectory": str(folder / "store"),
         "IndexDirectory": str(folder / "store"),
@@ -71,7 +71,8 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
             process.wait(timeout=START_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -11,10 +11,12 @@ from medgan.recipes.comparison_plan import load_comparison, runs
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))
 COMPARISONS = [path for path in CONFIGS if path.stem.startswith("compare")]
+NODE = FOLDER / "listen.yaml"
 TRAININGS = [
     path
     for path in CONFIGS
-    if path not in COMPARISONS and "arms" not in yaml.safe_load(path.read_text(encoding="utf-8"))
+    if path not in (*COMPARISONS, NODE)
+    and "arms" not in yaml.safe_load(path.read_text(encoding="utf-8"))
 ]
 WHOLE = FOLDER / "mr_to_ct_head.yaml"
 """The one in which every key stands."""

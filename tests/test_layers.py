@@ -23,6 +23,7 @@ LAYERS = (
     "models",
     "methods",
     "inference",
+    "node",
     "training",
     "detection",
     "report",

@@ -17,6 +17,7 @@ VERBS = {
     "convert": "Convert files and trees of studies between formats.",
     "train": "Train a model from a configuration, or resume a run.",
     "translate": "Translate a volume or a folder with a trained model.",
+    "listen": "Run a DICOM node that translates what it receives.",
     "import-checkpoint": "Make a model of weights published by other code.",
     "export": "Write a model for ONNX Runtime, MONAI or MLflow.",
     "evaluate": "Measure predictions against their references.",

@@ -67,7 +67,7 @@ def parse_as(
         raise ConfigError(
             describe_faults(error),
             where=where,
-            remedy="`medgan train --help` names the example; configs/ explain every key",
+            remedy="The help of the verb names an example; configs/ explain every key",
         ) from None
 
 

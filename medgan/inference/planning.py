@@ -46,6 +46,8 @@ class Request:
         jobs: sources translated at the same time.
         also: files of further contrasts in register with the source, which is one file then.
         strict: refuse what a guard warns of.
+        created: time of creation that results carry, ISO 8601; None: now, or that of the earlier
+            run which is resumed.
     """
 
     model: Path
@@ -60,6 +62,7 @@ class Request:
     jobs: int = 1
     also: tuple[Path, ...] = ()
     strict: bool = False
+    created: str | None = None
 
 
 def plan(request: Request, translator: Translator) -> Batch:
@@ -203,7 +206,7 @@ class _Planner:
     ) -> None:
         self.request, self.translator, self.root = request, translator, root
         self.target, self.records = target, records
-        self.moment = now()
+        self.moment = request.created or now()
 
     def left(self, left: Left) -> Task:
         """The record of something that is not to be translated."""
@@ -219,7 +222,7 @@ class _Planner:
         if before and before.fingerprint == mark:
             if self._keeps(before) and not overwrite:
                 return Task(before)
-            record = replace(record, created=before.created)
+            record = replace(record, created=self.request.created or before.created)
         there = (self.target / place).exists()
         if there and kind == "dicom" and not self._is_ours(place):
             return Task(refused(record, _foreign(place), self.root))

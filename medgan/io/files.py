@@ -63,9 +63,7 @@ def _beside(target: Path) -> Iterator[Path]:
         if not target.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
         yield temporary
-        _flush(temporary)
-        temporary.replace(target)
-        _flush(target.parent)
+        settle(temporary, target)
     finally:
         # The folder itself may be unreadable, which has been reported by then.
         if os.access(target.parent, os.X_OK):
@@ -187,6 +185,17 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def settle(made: Path, target: Path) -> None:
+    """Move a finished file to its place on the same disk, where no crash can undo it afterwards.
+
+    Raises:
+        OSError: the disk is full, or one of the folders is missing.
+    """
+    sync(made)
+    made.replace(target)
+    sync(target.parent)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 text with line feeds, atomically.
 
@@ -211,7 +220,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def _flush(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or renamed in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

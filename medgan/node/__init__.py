@@ -1,0 +1,1 @@
+"""A DICOM node: series in by C-STORE or DICOMweb, synthetic series out to an archive."""

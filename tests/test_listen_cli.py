@@ -1,0 +1,76 @@
+"""The command and its configuration: what is wrong is said before anything starts."""
+
+import sys
+
+import orthanc
+import pytest
+import yaml
+from listening import PEERS, settings, write_model
+from test_configs import NODE, keys
+
+from medgan.config import load_as
+from medgan.node.config import FetchConfig, ListenConfig
+
+
+@pytest.fixture
+def config(tmp_path):
+    document = settings(
+        write_model(tmp_path),
+        tmp_path,
+        orthanc.free_port(),
+        receive={"port": orthanc.free_port(), "peers": PEERS},
+        send={"store": {"ae_title": "PACS", "address": "127.0.0.1", "port": orthanc.free_port()}},
+    )
+
+    def write(**changes):
+        path = tmp_path / "listen.yaml"
+        path.write_text(yaml.safe_dump(document | changes))
+        return path
+
+    return write
+
+
+def test_the_example_names_and_explains_every_key():
+    text = NODE.read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    effective = load_as(ListenConfig, NODE).model_dump(mode="json")
+    assert set(keys(document)) == set(keys(effective))
+    for name in FetchConfig.model_fields:
+        assert f"#   {name}: " in text
+    for line in text.splitlines():
+        assert ":" not in line or "#" in line, f"no explanation: {line}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"modle": "x"}, "modle: unknown key"),
+        ({"receive": None}, "nothing would come in"),
+        ({"send": {}}, "results would go nowhere"),
+        ({"series": "slices=3"}, "not understood"),
+        ({"ae_title": "LONGER THAN SIXTEEN"}, "ae_title"),
+        ({"receive": {"peers": []}}, "receive.peers"),
+        ({"receive": {"peers": [{"ae_title": "A", "address": "nowhere"}]}}, "address"),
+        ({"fetch": {"url": "ftp://x"}}, "must be http"),
+        ({"fetch": {"url": "http://x", "user": "me"}}, "go together"),
+    ],
+)
+def test_a_wrong_configuration_is_one_message(config, medgan_cli, changes, fault):
+    code, _, err = medgan_cli("listen", config(**changes))
+    assert (code, err.count("\n")) == (2, 1)
+    assert fault in err
+
+
+def test_a_check_tries_everything_and_starts_nothing(config, medgan_cli, tmp_path):
+    code, out, err = medgan_cli("listen", config(), "--check")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()] == ["ok", "ok", "ok", "ok", "fail"]
+    assert "cannot be reached" in err
+    assert [path for path in (tmp_path / "queue").rglob("*") if path.is_file()] == []
+
+
+def test_without_the_extra_its_name_is_said(config, medgan_cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynetdicom", None)
+    code, _, err = medgan_cli("listen", config())
+    assert code == 2
+    assert "medgan[dicom-net]" in err
