@@ -44,7 +44,7 @@ def test_the_example_names_and_explains_every_key():
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"modle": "x"}, "modle: unknown key"),
+        ({"models": "x"}, "models: unknown key"),
         ({"receive": None}, "nothing would come in"),
         ({"send": {}}, "results would go nowhere"),
         ({"series": "slices=3"}, "not understood"),
