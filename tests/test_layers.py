@@ -28,6 +28,7 @@ LAYERS = (
     "report",
     "recipes",
     "cli",
+    "__main__",
 )
 TORCH_FREE = ("errors", "config", "volumes", "io", "phantoms", "metrics", "report")
 MAY_IMPORT_TORCH = {"medgan.metrics.features", "medgan.metrics.features_astra"}
