@@ -26,6 +26,16 @@ JsonTarget = Annotated[
 ]
 """The option ``--json`` of every verb that has a result."""
 
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Work in the workers of a dask scheduler; local: start --jobs of them here.",
+    ),
+]
+"""The option ``--dask`` of the verbs that work on trees."""
+
 FILE_WIDTH = 1000
 """Columns of a table that goes to a file or a pipe, where a row must stay one line."""
 

@@ -31,11 +31,11 @@ class Processes:
         share: the samples that are this process's.
 
     Raises:
-        TrainingError: the device cannot be one of several; in any method, another process has ended.
+        TrainingError: the device cannot be one of several; in methods, another process has ended.
     """
 
     def __init__(self) -> None:
-        # one for the whole program, whoever asks first; told nothing, it overlooks processes on CPUs
+        # one for the whole program, whoever asks first; untold, it overlooks processes on CPUs
         cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
         self._state = PartialState(cpu=cpu, timeout=PATIENCE)
         self.share = Share(self._state.process_index, self._state.num_processes)
