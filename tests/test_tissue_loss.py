@@ -70,6 +70,19 @@ def test_volumes_and_batches_count_every_voxel_once():
     assert tissue_loss(*volumes, WINDOW).item() == pytest.approx(flat, rel=1e-5)
 
 
+def test_a_batch_costs_the_mean_of_its_images():
+    results = [
+        HEAD,
+        [[0.0, -1000.0, 0.0, 40.0], [0.0, 0.0, 0.0, 1200.0]],
+        [[800.0] + [0.0] * 3] * 2,
+    ]
+    truths = [HEAD, HEAD, [[0.0] * 4] * 2]
+    single = [loss(result, truth) for result, truth in zip(results, truths, strict=True)]
+    assert len({round(value, 3) for value in single}) == 3
+    batches = (torch.cat([scaled(image) for image in images]) for images in (results, truths))
+    assert tissue_loss(*batches, WINDOW).item() == pytest.approx(sum(single) / 3, rel=1e-5)
+
+
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
 def test_gradients_are_finite_on_constant_images(value):
     result = torch.full((1, 1, 2, 4), value, requires_grad=True)

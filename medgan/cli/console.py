@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
@@ -24,6 +25,16 @@ JsonTarget = Annotated[
     typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for standard output."),
 ]
 """The option ``--json`` of every verb that has a result."""
+
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Work in the workers of a dask scheduler; local: start --jobs of them here.",
+    ),
+]
+"""The option ``--dask`` of the verbs that work on trees."""
 
 FILE_WIDTH = 1000
 """Columns of a table that goes to a file or a pipe, where a row must stay one line."""
@@ -141,8 +152,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, of those that a launcher such as torchrun began."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def configure_logging(*, verbose: bool = False) -> None:
     """Send log records to standard error: coloured on a terminal, plain lines elsewhere.
+
+    Of several processes only the first one has more to say than errors.
 
     Args:
         verbose: details, too.
@@ -157,4 +175,5 @@ def configure_logging(*, verbose: bool = False) -> None:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("medgan")
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    level = logging.DEBUG if verbose else logging.INFO
+    root.setLevel(level if is_first_process() else logging.ERROR)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from medgan.cli.console import JsonTarget
+from medgan.cli.console import DaskOption, JsonTarget
 
 
 def command(
@@ -56,6 +56,7 @@ def command(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Series converted at the same time.")] = 1,
+    dask: DaskOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, from headers alone.")
     ] = False,
@@ -78,7 +79,7 @@ def command(
 
     secret = read_key(key) if key else own_key() if deidentify and to == "dicom" else None
     options = Options(to, irregular, deidentify, secret, modality)
-    conversion = plan(Request(src, dst, options, series, name, overwrite, jobs))
+    conversion = plan(Request(src, dst, options, series, name, overwrite, jobs, dask))
     if not dry_run:
         for _ in progress(conversion, "Converting"):
             pass

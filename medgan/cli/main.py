@@ -1,5 +1,6 @@
 """The program ``medgan``: a table of verbs, each in a module that is imported when it runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from medgan import __version__
-from medgan.errors import MedganError
+from medgan.errors import ConfigError, MedganError
 
 VERBS = {
     "demo": "Phantoms to report: train, translate and evaluate.",
@@ -90,6 +91,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(epilog="Example: medgan demo --out demo")
 def program(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -102,6 +104,23 @@ def program(
     from medgan.cli.console import configure_logging
 
     configure_logging(verbose=verbose)
+    _require_one_process(context.invoked_subcommand)
+
+
+def _require_one_process(verb: str | None) -> None:
+    """Refuse a verb that every process of a launcher would do again, all into the same files.
+
+    Raises:
+        ConfigError: it is another verb than ``train``, launched in several processes.
+    """
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if verb != "train" and "RANK" in os.environ and processes != "1":
+        raise ConfigError(
+            "runs in one process, only `medgan train` in several",
+            where=f"medgan {verb}",
+            measured=f"WORLD_SIZE={processes}",
+            remedy="Start it without torchrun or accelerate launch",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

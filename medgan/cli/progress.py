@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from medgan.cli.console import console
+from medgan.cli.console import console, is_first_process
 
 LINE_EVERY_S = 30.0
 
@@ -15,8 +15,12 @@ LINE_EVERY_S = 30.0
 def training_progress(
     steps: int | None = None,
 ) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Yield a function to call with the step and its losses; ``steps`` where known."""
+    """Yield a function to call with the step and its losses; ``steps`` where known.
+
+    Of several processes the first one shows how far all are.
+    """
     out = console()
+    shown = out.is_terminal and is_first_process()
     columns = (
         TextColumn("Training"),
         BarColumn(),
@@ -24,7 +28,7 @@ def training_progress(
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}"),
     )
-    with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
+    with Progress(*columns, console=out, disable=not shown) as bar:
         task = bar.add_task("Training", total=steps, losses="")
         total = f"/{steps}" if steps else ""
         last = time.monotonic()

@@ -20,6 +20,9 @@ def command(
 ) -> None:
     """Train a model, or resume a run with no other argument.
 
+    Runs in one process, or unchanged in several on one or more machines, each with a batch of
+    training.batch: torchrun --nproc-per-node 2 -m medgan train CONFIG, or accelerate launch.
+
     Example: medgan train configs/mr_to_ct_head.yaml training.steps=500 --out runs/try
     """
     if resume is not None:
@@ -31,14 +34,16 @@ def command(
     from medgan.cli.progress import training_progress
     from medgan.config import load_config
     from medgan.recipes import training
+    from medgan.training.processes import Processes
     from medgan.training.run_folder import RunFolder
 
     if resume is not None:
         settings = RunFolder(resume).config()
         with training_progress(settings.training.steps) as on_step:
             training.resume(resume, on_step)
-        return
-    assert config is not None
-    settings = load_config(config, overrides or ())
-    with training_progress(settings.training.steps) as on_step:
-        training.train(settings, out or Path("runs") / settings.name, on_step)
+    else:
+        assert config is not None
+        settings = load_config(config, overrides or ())
+        with training_progress(settings.training.steps) as on_step:
+            training.train(settings, out or Path("runs") / settings.name, on_step)
+    Processes().leave()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from medgan.cli.console import JsonTarget
+from medgan.cli.console import DaskOption, JsonTarget
 from medgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def command(
         typer.Option("--strict", help="Refuse sources and results that a guard warns of."),
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Volumes translated at the same time.")] = 1,
+    dask: DaskOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Translate again, and replace files of others.")
     ] = False,
@@ -86,11 +87,12 @@ def command(
     # once: workers load it again, and an alias may move meanwhile
     model = find_model(model)
     if Model.load(model).card.source == "IMAGE":
-        if to != "same" or series or irregular != "error" or jobs > 1 or also or strict:
+        chosen = to != "same" or series or irregular != "error"
+        if chosen or jobs > 1 or dask or also or strict:
             raise ConfigError(
                 "a model of pictures has no use for one of these options",
                 where=model,
-                measured="--to, --series, --irregular, --also, --strict or --jobs",
+                measured="--to, --series, --irregular, --also, --strict, --jobs or --dask",
             )
         pictures = plan_pictures(
             PictureTranslator.load(model, direction),
@@ -113,6 +115,7 @@ def command(
         details=save_attention,
         overwrite=overwrite,
         jobs=jobs,
+        dask=dask,
         also=tuple(also or ()),
         strict=strict,
     )

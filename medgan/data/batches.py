@@ -66,6 +66,27 @@ class Batch:
     phantoms: PhantomBatch | None
 
 
+@dataclass(frozen=True)
+class Share:
+    """The samples of a step that are one process's; together they are one batch of all.
+
+    Attributes:
+        rank: of the process, counted from 0.
+        of: processes, each with a batch of the same size.
+    """
+
+    rank: int = 0
+    of: int = 1
+
+    def numbers(self, step: int, batch: int) -> range:
+        """The samples of a process in a step, which is counted from 1."""
+        first = ((step - 1) * self.of + self.rank) * batch
+        return range(first, first + batch)
+
+
+WHOLE = Share()
+
+
 class Images(Protocol):
     """Draws unpaired images, fully determined by ``rng``."""
 
@@ -96,12 +117,18 @@ class Batches:
         self.unpaired = unpaired
         self.phantoms = phantoms
 
-    def at(self, step: int) -> Batch:
-        """The batch of a step, counted from 1; the same whatever was drawn before."""
+    def at(self, step: int, share: Share = WHOLE) -> Batch:
+        """The batch of a step, counted from 1; the same whatever was drawn before.
+
+        Args:
+            step: number of the step.
+            share: of which process. The batches of all, one after the other, are the one that a
+                single process draws where its batch is that much larger.
+        """
         training = self.config.training
         warming_up = step <= training.warmup_steps
-        samples = _numbers(step, training.batch)
-        phantoms = _numbers(step, self.config.data.phantoms.batch or training.batch)
+        samples = share.numbers(step, training.batch)
+        phantoms = share.numbers(step, self.config.data.phantoms.batch or training.batch)
         return Batch(
             None if self.unpaired is None or warming_up else self._unpaired(samples),
             None if self.phantoms is None else self._phantoms(phantoms),
@@ -151,11 +178,6 @@ class Batches:
             context_of([way.given for way in sources]),
             context_of([way.given for way in targets]),
         )
-
-
-def _numbers(step: int, batch: int) -> range:
-    """The samples of a step, which is counted from 1."""
-    return range((step - 1) * batch, step * batch)
 
 
 def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:

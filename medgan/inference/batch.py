@@ -14,10 +14,11 @@ from typing import Literal
 from medgan.errors import MedganError
 from medgan.inference.files import make_folder_of
 from medgan.inference.guards import finding_names
-from medgan.inference.job import Irregular, Job, Outcome, failed, run
+from medgan.inference.job import Irregular, Job, Outcome, attempt, failed, run
 from medgan.inference.translator import Translator
-from medgan.inference.workers import run_in_workers
-from medgan.io.batch.manifest import Key, Record, Status, write_manifest
+from medgan.inference.workers import Loading, run_in_workers, run_on_cluster
+from medgan.io.batch.cluster import Cluster
+from medgan.io.batch.manifest import Key, ManifestKeeper, Record, Status
 from medgan.io.batch.naming import confined
 from medgan.io.batch.staging import staging
 from medgan.io.batch.standing import extent
@@ -84,6 +85,7 @@ class Batch:
         irregular: "resample" repairs the geometry of DICOM series where that is possible.
         details: also write the maps that explain each result.
         jobs: sources translated at the same time.
+        cluster: the workers of dask that translate them; None: processes of this machine.
         also: files of further contrasts, where the source is one file.
         strict: refuse what a guard warns of.
         earlier: records of the manifest that this batch does not touch; None: a single file is
@@ -99,6 +101,7 @@ class Batch:
     irregular: Irregular = "error"
     details: bool = False
     jobs: int = 1
+    cluster: Cluster | None = None
     also: tuple[Path, ...] = ()
     strict: bool = False
     earlier: tuple[Record, ...] | None = None
@@ -126,16 +129,21 @@ class Batch:
 
     def _run(self) -> Iterator[Row]:
         with staging(self.target) as folder:
-            self._save(folder)
+            manifest = ManifestKeeper(self.target, self.records, folder)
+            manifest.save()
             jobs = [self._job(task, folder / str(k)) for k, task in enumerate(self._open)]
-            for task, job, outcome in zip(self._open, jobs, self._outcomes(jobs), strict=True):
-                record = _recorded(task.record, outcome)
-                if outcome.status == "translated":
-                    record = self._publish(record, job)
-                shutil.rmtree(job.result.parent, ignore_errors=True)
-                self.records[record.key] = record
-                self._save(folder)
-                yield self._row(task)
+            try:
+                tasks = self._open
+                for number, (tried, outcome) in self._tries(jobs, folder):
+                    record = _recorded(tasks[number].record, outcome)
+                    if outcome.status == "translated":
+                        record = self._publish(record, tried)
+                    shutil.rmtree(jobs[number].result.parent, ignore_errors=True)
+                    self.records[record.key] = record
+                    manifest.save_when_due()
+                    yield self._row(tasks[number])
+            finally:
+                manifest.save()
 
     def _run_in_place(self) -> Iterator[Row]:
         for task in self._open:
@@ -159,12 +167,16 @@ class Batch:
             strict=self.strict,
         )
 
-    def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
+    def _tries(self, jobs: list[Job], folder: Path) -> Iterator[tuple[int, tuple[Job, Outcome]]]:
+        """Numbers of jobs and their outcomes, each with where it lies, as they are finished."""
+        loading = Loading(self.model, self.translator.model.sha256, self.direction)
         workers = min(self.jobs, len(jobs))
-        if workers > 1:
-            yield from run_in_workers(jobs, self.model, self.direction, workers)
+        if self.cluster and jobs:
+            yield from run_on_cluster(jobs, loading, self.cluster, folder)
+        elif workers > 1:
+            yield from enumerate(run_in_workers(jobs, loading, workers))
         else:
-            yield from (run(self.translator, job) for job in jobs)
+            yield from enumerate(attempt(self.translator, job) for job in jobs)
 
     def _publish(self, record: Record, job: Job) -> Record:
         """Move a result and its maps to their place; the result last, for it says all is done."""
@@ -183,9 +195,6 @@ class Batch:
         except MedganError as error:
             return refused(record, error, self.root)
         return replace(record, files=files, bytes=size)
-
-    def _save(self, folder: Path) -> None:
-        write_manifest(self.target, [self.records[key] for key in sorted(self.records)], folder)
 
     def _row(self, task: Task) -> Row:
         record = self.records[task.record.key]

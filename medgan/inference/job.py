@@ -1,9 +1,10 @@
 """One translation: a source into a file or a series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from medgan.errors import MedganError
 from medgan.inference.files import make_folder_of, write_files, write_maps
@@ -74,6 +75,15 @@ def run(translator: Translator, job: Job) -> Outcome:
         )
     except MedganError as error:
         return failed(error, job.root)
+
+
+def attempt(translator: Translator, job: Job) -> tuple[Job, Outcome]:
+    """Do a job in a folder that is this attempt's alone, below the one that the job names.
+
+    A worker that was thought dead may still be writing while another does its job again.
+    """
+    own = replace(job, result=job.result.parent / uuid4().hex / job.result.name)
+    return own, run(translator, own)
 
 
 def failed(error: MedganError, root: Path) -> Outcome:

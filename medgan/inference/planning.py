@@ -15,6 +15,7 @@ from medgan.inference.outputs import To, format_for, format_of, place_of, requir
 from medgan.inference.quality import record_path
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES
+from medgan.io.batch.cluster import Cluster
 from medgan.io.batch.job import Format, Options
 from medgan.io.batch.manifest import Key, Record, now, read_manifest
 from medgan.io.batch.staging import STAGING
@@ -44,6 +45,7 @@ class Request:
         details: also write the maps that explain each result.
         overwrite: translate again what stands already, and replace files of others.
         jobs: sources translated at the same time.
+        dask: "local", or address of a scheduler, whose workers translate them.
         also: files of further contrasts in register with the source, which is one file then.
         strict: refuse what a guard warns of.
         created: time of creation that results carry, ISO 8601; None: now, or that of the earlier
@@ -60,6 +62,7 @@ class Request:
     details: bool = False
     overwrite: bool = False
     jobs: int = 1
+    dask: str | None = None
     also: tuple[Path, ...] = ()
     strict: bool = False
     created: str | None = None
@@ -77,16 +80,23 @@ def plan(request: Request, translator: Translator) -> Batch:
             foreign manifest.
         ConfigError: the rule for series is wrong, or a file is named for several volumes or in
             another format than the one asked for; a model of several contrasts, and more than
-            one scan.
+            one scan; dask is not installed, or asked for one file.
         DataError: the model reads more or fewer contrasts than are named.
         OutputError: a file is to become a folder that is there, or a folder a file; a result would
             replace a source or another result, or its format is unknown.
     """
+    cluster = Cluster.of(request.dask, request.jobs)
+    if cluster:
+        # a worker was started in another folder
+        names = ("model", "source", "target")
+        request = replace(request, **{name: getattr(request, name).absolute() for name in names})
     tree = _tree(request)
     _require_contrasts(request, translator, tree)
     within = request.source.resolve() == request.target.resolve()
     choice = choose_sources(tree, translator.source, request.series, within=within)
     named = _named_file(request, tree)
+    if named and cluster:
+        raise ConfigError("is for folders: one file is translated here", where="--dask")
     if named and len(choice.chosen) > 1:
         raise ConfigError(
             "several volumes cannot become one file",
@@ -119,6 +129,7 @@ def plan(request: Request, translator: Translator) -> Batch:
         irregular=request.irregular,
         details=request.details,
         jobs=request.jobs,
+        cluster=cluster,
         also=request.also,
         strict=request.strict,
         earlier=None if named else tuple(planner.earlier_but(tasks)),
@@ -207,6 +218,7 @@ class _Planner:
         self.request, self.translator, self.root = request, translator, root
         self.target, self.records = target, records
         self.moment = request.created or now()
+        self.made = {r.output for r in records.values() if r.status in (*MADE, "pending")}
 
     def left(self, left: Left) -> Task:
         """The record of something that is not to be translated."""
@@ -261,12 +273,8 @@ class _Planner:
 
     def _is_ours(self, place: str) -> bool:
         """Whether an earlier batch made what is there, or was killed while it did."""
-        made = any(
-            record.output == place and record.status in (*MADE, "pending")
-            for record in self.records.values()
-        )
         result = self.target / place
-        return made and (
+        return place in self.made and (
             result.is_file() or all(_PLANE.fullmatch(path.name) for path in result.iterdir())
         )
 

@@ -16,7 +16,7 @@ At twice that, muscle of 60 HU would count as 14 % bone.
 def tissue_loss(
     result: Tensor, truth: Tensor, window_hu: tuple[float, float], body: Tensor | None = None
 ) -> Tensor:
-    """One minus the mean soft Dice coefficient of air, soft tissue and bone.
+    """One minus the mean soft Dice coefficient of air, soft tissue and bone; mean over the images.
 
     Both images are turned into memberships by the same logistic steps, so the loss is 0 where they
     are equal and pulls nothing away from the truth; farther than 100 HU from a limit, the truth's
@@ -39,11 +39,12 @@ def tissue_loss(
     true_hu = scale.inverse(truth.float())
     found = _memberships(scale.inverse(result.float())) * counted
     wanted = _memberships(true_hu) * counted
-    present = (_labels(true_hu) & (counted > 0)).flatten(1).any(1).float()
-    overlap = 2 * (found * wanted).flatten(1).sum(1)
-    total = (found.square() + wanted.square()).flatten(1).sum(1)
+    # each image by itself: a batch costs what its parts cost, whichever process has them
+    present = (_labels(true_hu) & (counted > 0)).flatten(2).any(2).float()
+    overlap = 2 * (found * wanted).flatten(2).sum(2)
+    total = (found.square() + wanted.square()).flatten(2).sum(2)
     missing = 1 - overlap / total.clamp(min=1e-6)
-    return (present * missing).sum() / present.sum().clamp(min=1)
+    return ((present * missing).sum(0) / present.sum(0).clamp(min=1)).mean()
 
 
 def _memberships(hu: Tensor) -> Tensor:

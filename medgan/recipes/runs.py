@@ -4,10 +4,11 @@ import logging
 from pathlib import Path
 
 from medgan.config import TrainConfig
-from medgan.errors import MedganError
+from medgan.errors import ConfigError, MedganError
 from medgan.recipes import training
 from medgan.recipes.training import OnStep
 from medgan.recipes.trainings import require_same
+from medgan.training.processes import Processes
 from medgan.training.run_folder import RunFolder
 from medgan.training.sync import sync_run
 
@@ -23,9 +24,16 @@ def train_or_resume(config: TrainConfig, out: Path, on_step: OnStep | None = Non
         on_step: called after every logged step.
 
     Raises:
+        ConfigError: called in several processes: what comes after the training is for one.
         TrainingError: the folder holds a run of another configuration.
         MedganError: as ``training.train`` and ``training.resume``.
     """
+    if Processes().several:
+        raise ConfigError(
+            "a recipe runs in one process",
+            measured=f"{Processes().share.of} processes",
+            remedy="Train with `torchrun ... -m medgan train` first; the recipe goes on from there",
+        )
     if (out / "config.yaml").exists():
         require_same(
             RunFolder(out).config(),

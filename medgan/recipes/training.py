@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medgan.config import TrainConfig
+from medgan.errors import ConfigError
 from medgan.recipes.material import Material
 from medgan.recipes.nodule_material import nodule_material
 from medgan.recipes.picture_material import picture_material
 from medgan.recipes.scans import scan_material
+from medgan.training.processes import Processes
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.trainer import Trainer
@@ -16,7 +18,7 @@ OnStep = Callable[[int, dict[str, float]], None]
 
 
 def train(config: TrainConfig, out: Path, on_step: OnStep | None = None) -> RunFolder:
-    """Begin a training and run it to its end.
+    """Begin a training and run it to its end; of several processes every one calls this.
 
     Args:
         config: what to train.
@@ -30,7 +32,8 @@ def train(config: TrainConfig, out: Path, on_step: OnStep | None = None) -> RunF
     run.require_free()
     # before the folder is made: a run that cannot begin leaves nothing behind
     trainer_of = assemble(config)
-    run.create(config)
+    if Processes().first:
+        run.create(config)
     trainer_of(run).train(on_step)
     return run
 
@@ -49,14 +52,33 @@ def resume(out: Path, on_step: OnStep | None = None) -> RunFolder:
 
 
 def assemble(config: TrainConfig) -> Callable[[RunFolder], Trainer]:
-    """Load everything a training needs; what comes back builds the trainer in its folder."""
-    material = _material(config)
+    """Load everything a training needs; what comes back builds the trainer in its folder.
+
+    Raises:
+        ConfigError: batch norm in several processes.
+        MedganError: scans missing or unusable.
+    """
+    processes = Processes()
+    if processes.several and config.network.norm == "batch":
+        raise ConfigError(
+            "batch norm would see the images of one process, not those of the whole batch",
+            where="network.norm",
+            measured=f"{processes.share.of} processes",
+            remedy="Set network.norm to instance, or train in one process",
+        )
+    with processes.in_turn():
+        material = _material(config)
+    tracked = config
+    if not processes.first:
+        # a run has one mirror
+        off = config.tracking.model_copy(update={"enabled": False})
+        tracked = config.model_copy(update={"tracking": off})
     return lambda run: Trainer(
         config,
         run,
         material.batches,
         material.validator,
-        Tracker(config, run.root),
+        Tracker(tracked, run.root),
         material.provenance,
         material.domains,
     )

@@ -15,6 +15,7 @@ from medgan import __version__
 from medgan.config import TrainConfig, dump_config, load_config
 from medgan.errors import OutputError, TrainingError
 from medgan.io.files import make_folder, remove_strays, write_json, write_text, writing
+from medgan.training.processes import Processes
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel", "SimpleITK", "accelerate")
 
@@ -121,6 +122,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
+        "processes": Processes().share.of,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "packages": packages,
     }

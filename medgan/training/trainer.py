@@ -14,6 +14,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from medgan import __version__
 from medgan.config import TrainConfig
 from medgan.data.batches import Batch, Batches, PhantomBatch, UnpairedBatch
 from medgan.data.statistics import DomainStatistics, Side
@@ -25,6 +26,7 @@ from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save
 from medgan.training.checkpoint import optimiser_tensors, restore_optimiser
 from medgan.training.history_pool import HistoryPool
 from medgan.training.monitor import Monitor, Translated
+from medgan.training.processes import Processes
 from medgan.training.run_folder import RunFolder
 from medgan.training.tracking import Tracker
 from medgan.training.validation import Validator
@@ -59,7 +61,9 @@ class Trainer:
     """Trains, validates, logs and checkpoints; continues where a run stopped.
 
     Accelerate gives device and precision. Everything random is drawn from the seed and the step
-    number, so a resumed run repeats an uninterrupted one bit for bit (CPU, fp32).
+    number, so a resumed run repeats an uninterrupted one bit for bit (CPU, fp32). Of several
+    processes each takes its share of a step's samples, and gradients are averaged over them; the
+    first alone validates, logs and writes.
 
     Args:
         config: the training.
@@ -85,6 +89,7 @@ class Trainer:
         self.validator, self.tracker = validator, tracker
         self.provenance, self.domains = provenance, domains
         settings = config.training
+        self.processes = Processes()
         set_seed(settings.seed)
         # its precision is fixed for the life of the process; that of a training is not
         self.accelerator = Accelerator(mixed_precision="no")
@@ -118,28 +123,51 @@ class Trainer:
             TrainingError: diverged.
             OutputError: the disk is full.
         """
-        settings = self.config.training
+        settings, share = self.config.training, self.processes.share
+        self._begin_together()
         started, first = time.perf_counter(), self.step
         with ThreadPoolExecutor(1) as loader:
-            ahead = loader.submit(self.batches.at, self.step + 1)
+            ahead = loader.submit(self.batches.at, self.step + 1, share)
             while self.step < settings.steps:
                 self.step += 1
                 batch = ahead.result()
                 if self.step < settings.steps:
-                    ahead = loader.submit(self.batches.at, self.step + 1)
+                    ahead = loader.submit(self.batches.at, self.step + 1, share)
                 losses = self.update(batch)
-                if self.step % settings.log_every == 0 or self.step == settings.steps:
-                    record = {name: value.item() for name, value in losses.items()}
-                    self._log_step(record, (time.perf_counter() - started) / (self.step - first))
-                    if on_step:
-                        on_step(self.step, record)
                 last = self.step == settings.steps
-                if last or self.step % settings.validate_every == 0:
+                if last or self.step % settings.log_every == 0:
+                    record = {k: v.item() for k, v in self.processes.mean(losses).items()}
+                    if self.processes.first:
+                        seconds = (time.perf_counter() - started) / (self.step - first)
+                        self._log_step(record, seconds)
+                        if on_step:
+                            on_step(self.step, record)
+                # meanwhile the others wait with their next gradients
+                if self.processes.first and (last or self.step % settings.validate_every == 0):
                     self._validate()
                 if last or self.step % settings.checkpoint_every == 0:
                     self.save()
-        self._save_model(self.run.last, {"step": self.step, "reason": "end of training"})
-        self.tracker.finish()
+        if self.processes.first:
+            self._save_model(self.run.last, {"step": self.step, "reason": "end of training"})
+            self.tracker.finish()
+        self.processes.wait()
+
+    def _begin_together(self) -> None:
+        """See to it that all processes begin with the same.
+
+        Raises:
+            TrainingError: they would not train the same model.
+        """
+        self.processes.require_same(
+            {
+                "medgan": __version__,
+                "configuration": self.config.model_dump(mode="json"),
+                "scans": self.provenance,
+                "step": self.step,
+            }
+        )
+        self.processes.copy_first(self.method)
+        self.processes.copy_first(self.average)
 
     def update(self, batch: Batch) -> Losses:
         """One step on one batch: generators, then discriminators on the same fakes."""
@@ -167,7 +195,8 @@ class Trainer:
     ) -> Losses:
         method = self.method
         method.discriminators.requires_grad_(True)
-        pool_rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step])
+        rank = self.processes.share.rank
+        pool_rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step, rank])
         seen_A = self.pools["A"].exchange(made.seen_A(method.D_B).detach(), pool_rng)
         seen_B = self.pools["B"].exchange(made.seen_B(method.D_A).detach(), pool_rng)
         with self._autocast():
@@ -202,9 +231,10 @@ class Trainer:
             group["lr"] = learning_rate(self.config, self.step)
         optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(torch.stack(list(losses.values())).sum())
-        norm = nn.utils.clip_grad_norm_(
-            self._parts()[name].parameters(), self.config.training.max_gradient_norm
-        )
+        parameters = list(self._parts()[name].parameters())
+        self.processes.average(parameters)
+        # after the mean, so that all processes find the same
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.training.max_gradient_norm)
         finite = self.monitor.finite(self.step, norm.item())
         if finite:
             optimiser.step()
@@ -263,14 +293,22 @@ class Trainer:
         save_model(folder / FILE_NAME, forward, backward, card)
 
     def save(self) -> None:
-        """Write the checkpoint that ``resume`` reads."""
+        """Write the checkpoint that ``resume`` reads, the pools of all processes in it."""
+        pools = {
+            name: {key: self.processes.gathered(images) for key, images in pool.state().items()}
+            for name, pool in self.pools.items()
+        }
+        if not self.processes.first:
+            return
         tensors: dict[str, Tensor] = prefixed("method", self.method.state_dict())
         tensors |= prefixed("average", self.average.state_dict())
         for name, optimiser in self.optimisers.items():
             tensors |= prefixed(name, optimiser_tensors(optimiser))
-        for name, pool in self.pools.items():
-            tensors |= prefixed(f"pool_{name}", pool.state())
-        save_tensors(self.run.state, tensors, {"step": self.step, "best": self.best})
+        for name, state in pools.items():
+            tensors |= prefixed(f"pool_{name}", state)
+        of = self.processes.share.of
+        document = {"step": self.step, "best": self.best, "processes": of}
+        save_tensors(self.run.state, tensors, document)
         self.tracker.flush()
 
     def resume(self) -> None:
@@ -278,16 +316,21 @@ class Trainer:
 
         Raises:
             ModelError: the checkpoint is damaged or of another architecture.
-            TrainingError: it lies beyond the configured steps.
+            TrainingError: it lies beyond the configured steps, or is of more or fewer processes.
         """
+        share = self.processes.share
         if self.run.state.exists():
             file = load_tensors(self.run.state)
+            _require_processes(file.document.get("processes", 1), share.of, self.run.root)
             load_weights(self.method, file.under("method"), where=self.run.state)
             load_weights(self.average, file.under("average"), where=self.run.state)
             for name, optimiser in self.optimisers.items():
                 restore_optimiser(optimiser, file.under(name))
             for name, pool in self.pools.items():
-                pool.restore(file.under(f"pool_{name}"))
+                state = file.under(f"pool_{name}")
+                pool.restore(
+                    {key: images.chunk(share.of)[share.rank] for key, images in state.items()}
+                )
             self.step, self.best = file.document["step"], file.document["best"]
         if self.step > self.config.training.steps:
             raise TrainingError(
@@ -296,4 +339,21 @@ class Trainer:
                 measured=self.step,
                 limit=self.config.training.steps,
             )
-        self.run.cut_back(self.step)
+        if self.processes.first:
+            self.run.cut_back(self.step)
+
+
+def _require_processes(begun: int, now: int, run: Path) -> None:
+    """Refuse to go on with another number of processes: batches would be of another size.
+
+    Raises:
+        TrainingError: it is another one.
+    """
+    if begun != now:
+        raise TrainingError(
+            "the run was begun on another number of processes",
+            where=run,
+            measured=now,
+            limit=begun,
+            remedy=f"Launch {begun}, e.g. with torchrun --nproc-per-node, or begin another run",
+        )

@@ -5,22 +5,21 @@ so that a batch killed at any moment leaves whole files only, and nothing else o
 """
 
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
-from medgan.errors import OutputError
+from medgan.errors import MedganError, OutputError
+from medgan.io.batch.cluster import Cluster, Sight
 from medgan.io.batch.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
-from medgan.io.batch.manifest import Key, Record, Status, write_manifest
+from medgan.io.batch.manifest import Key, ManifestKeeper, Record, Status
 from medgan.io.batch.naming import confined
 from medgan.io.batch.staging import staging
 from medgan.io.batch.standing import extent, sidecar_path
 from medgan.io.batch.workers import map_in_workers
 from medgan.io.files import output_errors
 from medgan.io.studies import Source
-
-_SHARE_FOR_MANIFEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ class Conversion:
         tasks: in the order of their rows.
         earlier: records of the manifest that this batch does not touch.
         jobs: sources converted at the same time.
+        cluster: the workers of dask that convert them; None: processes of this machine.
     """
 
     target: Path
@@ -91,6 +91,7 @@ class Conversion:
     tasks: tuple[Task, ...]
     earlier: tuple[Record, ...] = ()
     jobs: int = 1
+    cluster: Cluster | None = None
     records: dict[Key, Record] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -119,18 +120,19 @@ class Conversion:
 
     def _run(self) -> Iterator[Row]:
         with staging(self.target) as folder:
-            saved = self._save(folder)
+            manifest = ManifestKeeper(self.target, self.records, folder)
+            manifest.save()
             jobs = [self._job(task, folder / str(k)) for k, task in enumerate(self._open)]
             try:
-                outcomes = _outcomes(jobs, self.jobs)
-                for task, job, outcome in zip(self._open, jobs, outcomes, strict=True):
-                    record = self._finished(task.record, job, outcome)
+                tasks = self._open
+                for number, (tried, outcome) in self._tries(jobs, folder):
+                    record = self._finished(tasks[number].record, tried, outcome)
+                    shutil.rmtree(jobs[number].folder, ignore_errors=True)
                     self.records[record.key] = record
-                    if time.monotonic() > saved:
-                        saved = self._save(folder)
+                    manifest.save_when_due()
                     yield row_of(record)
             finally:
-                self._save(folder)
+                manifest.save()
 
     def _job(self, task: Task, folder: Path) -> Job:
         assert task.source is not None
@@ -138,13 +140,12 @@ class Conversion:
         return Job(task.source, self.root, self.options, folder, record.created, record.fingerprint)
 
     def _finished(self, record: Record, job: Job, outcome: Outcome) -> Record:
-        """The record of a job that was run, once its result is in place."""
+        """The record of a job that was tried, once its result is in place."""
         try:
             if outcome.status in ("converted", "repaired"):
                 record = _published(self.target, record, job)
         except OutputError as error:
             outcome = refused(error, self.target)
-        shutil.rmtree(job.folder)
         return replace(
             record,
             status=outcome.status,
@@ -154,12 +155,28 @@ class Conversion:
             error=outcome.error,
         )
 
-    def _save(self, folder: Path) -> float:
-        """Write the manifest; returns when it is due again, so that it takes little of the time."""
-        start = time.monotonic()
-        write_manifest(self.target, [self.records[key] for key in sorted(self.records)], folder)
-        end = time.monotonic()
-        return end + (end - start) / _SHARE_FOR_MANIFEST
+    def _tries(self, jobs: list[Job], folder: Path) -> Iterator[tuple[int, tuple[Job, Outcome]]]:
+        """Numbers of jobs and their outcomes, each with where it lies, as they are finished."""
+        if self.cluster and jobs:
+            sight = Sight.of(folder, jobs[0].source.paths[:1])
+            return self.cluster.map(attempt, jobs, sight, _lost)
+        if self.jobs == 1 or len(jobs) < 2:
+            return enumerate(map(attempt, jobs))
+        return enumerate(map_in_workers(attempt, jobs, min(self.jobs, len(jobs))))
+
+
+def attempt(job: Job) -> tuple[Job, Outcome]:
+    """Do a job in a folder that is this attempt's alone.
+
+    A worker that was thought dead may still be writing while another does its job again.
+    """
+    job.folder.mkdir(exist_ok=True)
+    own = replace(job, folder=job.folder / uuid4().hex)
+    return own, run(own)
+
+
+def _lost(job: Job, error: MedganError) -> tuple[Job, Outcome]:
+    return job, refused(error, job.root)
 
 
 def row_of(record: Record) -> Row:
@@ -204,10 +221,3 @@ def _published(target: Path, record: Record, job: Job) -> Record:
             path.replace(job.folder / "replaced")
         job.result.replace(path)
     return replace(record, files=files, bytes=size)
-
-
-def _outcomes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
-    """The outcomes in the order of the jobs; one worker is this process itself."""
-    if workers == 1 or len(jobs) < 2:
-        return map(run, jobs)
-    return map_in_workers(run, jobs, min(workers, len(jobs)))

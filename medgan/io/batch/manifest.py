@@ -3,7 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from medgan.io.files import output_errors, shown, writing
 
 MANIFEST = "manifest.csv"
 """Name of the manifest in the folder of results."""
+
+_SHARE_OF_TIME = 0.05
 
 Key = tuple[str, str, str]
 """Source, part and output: what stays the same when a source is converted again."""
@@ -120,6 +123,44 @@ def write_manifest(folder: Path, records: Iterable[Record], staging: Path) -> No
         temporary.write_text(shown(text.getvalue()), encoding="utf-8", newline="\n")
     with output_errors(folder / MANIFEST):
         unfinished.replace(folder / MANIFEST)
+
+
+class ManifestKeeper:
+    """Writes the manifest of a batch at work so often that it takes little of the time.
+
+    Written after every result, the manifest of a hundred thousand would be written in full as
+    often; a killed batch makes what is not in it again, to the same bytes.
+
+    Args:
+        folder: where it belongs.
+        records: by key; they change while the batch is at work.
+        staging: a folder on the same disk for the unfinished file.
+    """
+
+    def __init__(self, folder: Path, records: Mapping[Key, Record], staging: Path) -> None:
+        self.folder, self.records, self.staging = folder, records, staging
+        self._due = 0.0
+
+    def save(self) -> None:
+        """Write it now.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        start = time.monotonic()
+        ordered = [self.records[key] for key in sorted(self.records)]
+        write_manifest(self.folder, ordered, self.staging)
+        end = time.monotonic()
+        self._due = end + (end - start) / _SHARE_OF_TIME
+
+    def save_when_due(self) -> None:
+        """Write it where enough time has passed since it was last written.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        if time.monotonic() > self._due:
+            self.save()
 
 
 def _record(row: dict[str, str]) -> Record:

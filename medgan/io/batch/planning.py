@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medgan.errors import ConfigError, FileError, MedganError, OutputError
 from medgan.io import split_suffix
+from medgan.io.batch.cluster import Cluster
 from medgan.io.batch.conversion import Conversion, Task
 from medgan.io.batch.job import ENDINGS, Options, Outcome, is_repairable, refused
 from medgan.io.batch.manifest import Record, now, read_manifest
@@ -30,6 +31,7 @@ class Request:
             source's own name.
         overwrite: convert again what stands already, and replace what others made.
         jobs: sources converted at the same time.
+        dask: "local", or address of a scheduler, whose workers convert them.
     """
 
     source: Path
@@ -39,6 +41,7 @@ class Request:
     template: str | None = None
     overwrite: bool = False
     jobs: int = 1
+    dask: str | None = None
 
 
 def plan(request: Request) -> Conversion:
@@ -46,11 +49,16 @@ def plan(request: Request) -> Conversion:
 
     Raises:
         FileError: nothing there, no file that could hold an image, or a foreign manifest.
-        ConfigError: the options or the name template are wrong, or a result would replace a
-            source.
+        ConfigError: the options or the name template are wrong, a result would replace a source,
+            or dask is asked for and not installed.
         OutputError: a result would leave the target.
     """
     _check_options(request.options)
+    cluster = Cluster.of(request.dask, request.jobs)
+    if cluster:
+        # a worker was started in another folder
+        names = ("source", "target")
+        request = replace(request, **{name: getattr(request, name).absolute() for name in names})
     target, single = _target(request)
     template = _checked_template(request)
     inside = target.resolve().is_relative_to(request.source.resolve())
@@ -87,7 +95,7 @@ def plan(request: Request) -> Conversion:
     tasks.sort(key=lambda task: (task.record.source, task.record.part))
     ours = {task.record.key for task in tasks}
     rest = tuple(record for key, record in there.records.items() if key not in ours)
-    return Conversion(target, root, options, tuple(tasks), rest, request.jobs)
+    return Conversion(target, root, options, tuple(tasks), rest, request.jobs, cluster)
 
 
 def _check_options(options: Options) -> None:
