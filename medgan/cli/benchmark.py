@@ -21,6 +21,7 @@ Rounds = Annotated[int, typer.Option(min=1, help="Repetitions, of which the medi
 Width = Annotated[int, typer.Option(min=4, help="Width of the networks, 64 as published.")]
 Precision = Annotated[PrecisionChoice, typer.Option(help="Of medgan; plain torch has fp32.")]
 
+
 def _amounts(help: str) -> Any:
     return typer.Option(metavar="N,N...", help=help)
 

@@ -157,6 +157,4 @@ def judge(files: dict[str, Path]) -> Detections:
 
 def evaluate(files: dict[str, Path], setup: Setup) -> dict[str, Any]:
     """The document of ``medgan froc``."""
-    return evaluate_detections(
-        **files, threshold=THRESHOLD, bootstrap=setup.resamples, seed=SEED
-    )
+    return evaluate_detections(**files, threshold=THRESHOLD, bootstrap=setup.resamples, seed=SEED)

@@ -1,7 +1,7 @@
 """The published networks in plain torch, which medgan's speed is measured against.
 
-Nothing here is shared with ``medgan.networks``, so that what is gained there shows. The names of the
-weights are the same, so that both can start alike.
+Nothing here is shared with ``medgan.networks``, so that what is gained there shows. The names of
+the weights are the same, so that both can start alike.
 """
 
 import torch
