@@ -25,16 +25,12 @@ from medgan.metrics.distribution import fid, squared_mmd
 from medgan.metrics.features import extractor_named
 from medgan.metrics.set_evaluation import SetOptions, compare_sets
 from medgan.phantoms.scan import scan_head
+from medgan.recipes.distribution_speed import Setup, normal
 from medgan.volumes import Volume
 
 WIDTH = 2048
 HEADS, FAKES = 12, 6
 SPACING_MM = (4.0, 4.0, 4.0)
-
-
-def normal(n: int, width: int, seed: int) -> NDArray[np.float64]:
-    """Features of the standard normal distribution."""
-    return np.random.default_rng(seed).standard_normal((n, width))
 
 
 def timed(call: Callable[[], float]) -> dict[str, float]:
@@ -56,7 +52,7 @@ def speed() -> list[dict[str, Any]]:
     """FID of both, with fewer images than features (a singular covariance) and with more."""
     rows = []
     for n, width in ((1000, WIDTH), (2000, 256)):
-        a, b = normal(n, width, 1), 1.2 * normal(n, width, 2) + 0.1
+        a, b = Setup(n, width).sets()
         own, theirs = timed(lambda a=a, b=b: fid(a, b)), timed(lambda a=a, b=b: monai_fid(a, b))
         rows.append(
             {

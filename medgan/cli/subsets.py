@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from medgan.errors import ConfigError
+from medgan.cli.numbers import whole_numbers
 
 Subsets = Annotated[
     str | None, typer.Option(metavar="N,N...", help="Only these subsets; all by default.")
@@ -17,11 +17,4 @@ def subset_numbers(text: str | None) -> tuple[int, ...] | None:
     Raises:
         ConfigError: not numbers with commas between them.
     """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            "subsets are numbers with commas between them", measured=text, remedy="e.g. 0,1,2"
-        ) from None
+    return None if text is None else whole_numbers(text, "subsets")

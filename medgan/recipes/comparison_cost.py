@@ -1,18 +1,16 @@
 """What a step of a training costs: seconds and memory."""
 
-import resource
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from medgan.config import TrainConfig
 from medgan.io.files import write_json
 from medgan.recipes import training
 from medgan.recipes.comparison_plan import Run
+from medgan.recipes.device import peak_memory_mb
 from medgan.training.run_folder import RunFolder
 from medgan.training.trainer import Trainer
 
@@ -49,7 +47,7 @@ def measure_cost(run: Run, reference: Run) -> str:
     with TemporaryDirectory() as folder:
         trainer = _trainer(run.config, folder)
         own = list(_timed(trainer, run.config.training.warmup_steps, 1))
-        memory_mb = _peak_memory_mb()
+        memory_mb = peak_memory_mb()
         other: list[float] = []
         turns = [
             _timed(each, one.config.training.warmup_steps, COST_STEPS)
@@ -82,10 +80,3 @@ def _timed(trainer: Trainer, after: int, count: int) -> Iterator[float]:
         trainer.update(batch)
         if step > after + 1:
             yield time.perf_counter() - started
-
-
-def _peak_memory_mb() -> float:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    # Linux gives kilobytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -93,12 +93,11 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="medgan-") as folder:
         studies = Path(folder) / "studies"
-        for number in range(series):
-            _write_ct(studies / f"{number:03d}", slices, size, number)
+        write_studies(studies, series, slices, size)
         ours: list[Speed] = []
         theirs: list[Speed] = []
         for _ in range(rounds):
-            ours.append(_medgan(studies, Path(folder) / "results", jobs))
+            ours.append(convert(studies, Path(folder) / "results", jobs))
             if shutil.which(RIVAL):
                 theirs.append(_dcm2niix(studies, Path(folder) / "results", jobs))
     mine, other = _typical(ours), _typical(theirs) if theirs else None
@@ -113,6 +112,28 @@ def measure(
         ratio=mine.seconds / other.seconds if other else None,
         size_ratio=mine.output_mb / other.output_mb if other else None,
     )
+
+
+def write_studies(folder: Path, series: int, slices: int, size: int) -> None:
+    """Make CT series of so many slices, each in a folder of its own."""
+    for number in range(series):
+        _write_ct(folder / f"{number:03d}", slices, size, number)
+
+
+def convert(studies: Path, results: Path, jobs: int) -> Speed:
+    """Convert all series with medgan, in a process of its own, and remove the volumes.
+
+    Args:
+        studies: the tree of series.
+        results: a folder that does not exist yet.
+        jobs: series converted at the same time.
+
+    Raises:
+        FileError: medgan failed.
+    """
+    program = [sys.executable, "-m", "medgan.cli.main", "convert"]
+    command = [*program, str(studies), str(results), "--to", "nifti", "--jobs", str(jobs)]
+    return _timed([command], results, 1)
 
 
 def _write_ct(folder: Path, slices: int, size: int, seed: int) -> None:
@@ -132,12 +153,6 @@ def _write_ct(folder: Path, slices: int, size: int, seed: int) -> None:
         position = (0.0, 0.0, 1.5 * k)
         images.append(Slice(stored, position, hu, spacing=(PIXEL_MM, PIXEL_MM)))
     write_slices(images, folder, "CT", Uids("ct", str(seed)))
-
-
-def _medgan(studies: Path, results: Path, jobs: int) -> Speed:
-    program = [sys.executable, "-m", "medgan.cli.main", "convert"]
-    command = [*program, str(studies), str(results), "--to", "nifti", "--jobs", str(jobs)]
-    return _timed([command], results, 1)
 
 
 def _dcm2niix(studies: Path, results: Path, jobs: int) -> Speed:
