@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medgan.config import TrainConfig
+from medgan.recipes.chest_material import chest_material
 from medgan.recipes.material import Material
 from medgan.recipes.nodule_material import nodule_material
 from medgan.recipes.picture_material import picture_material
@@ -67,4 +68,6 @@ def _material(config: TrainConfig) -> Material:
         return picture_material(config)
     if config.data.nodules is not None:
         return nodule_material(config)
+    if config.data.chest_slices is not None:
+        return chest_material(config)
     return scan_material(config)
