@@ -12,7 +12,7 @@ from medgan.data.chest_slices import ChestPhantoms, ChestSamples, ChestSlices, U
 from medgan.data.chest_tissues import (
     IN_LUNG,
     IN_NODULE,
-    NOISE_UNIT_HU,
+    TYPICAL_HU,
     ChestTissue,
     chest_tissues,
     mask_picture,
@@ -84,11 +84,13 @@ def test_a_picture_of_a_map_gives_the_map_again():
     rng = np.random.default_rng(0)
     tissues = rng.integers(0, len(ChestTissue), (6, 5)).astype(np.uint8)
     noise = rng.normal(0, 40, (6, 5)).astype(np.float32)
-    picture = mask_picture(tissues, noise)
+    picture = mask_picture(tissues, noise, SCALE)
     assert picture.shape == (CHEST_CHANNELS, 6, 5)
+    assert picture.dtype == np.float32
     assert np.array_equal(picture_tissues(picture), tissues)
-    assert picture[-1] == pytest.approx(noise / NOISE_UNIT_HU)
-    assert set(np.unique(picture[:-1])) == {-1.0, 1.0}
+    drawn = (TYPICAL_HU[tissues] + noise).clip(-1000, 400)
+    assert SCALE.inverse(picture[0]) == pytest.approx(drawn, abs=0.01)
+    assert set(np.unique(picture[1:])) == {-1.0, 1.0}
 
 
 def test_a_chest_lies_where_its_scan_does(scan, chest):
@@ -158,13 +160,13 @@ def test_phantoms_are_pairs_that_differ_by_what_the_map_does_not_say(phantoms):
     assert len(phantoms.with_nodule) >= 4
     pair = samples(phantoms).pair(0, np.random.default_rng(1))
     there, back = pair.ways
-    noise = pair.source.image[-1] * NOISE_UNIT_HU
-    shown = SCALE.forward(phantoms.hu[0] + noise)[None]
-    clipped = np.abs(noise) >= NOISE_UNIT_HU
-    assert np.abs(there.truth - shown)[0][~clipped].max() < 1e-5
+    noise = SCALE.inverse(pair.source.image[0]) - TYPICAL_HU[phantoms.tissues[0]]
+    seen = (phantoms.tissues[0] == ChestTissue.SOFT) | (phantoms.tissues[0] == ChestTissue.FAT)
+    shown = SCALE.inverse(there.truth[0])
+    assert np.abs(shown - (phantoms.hu[0] + noise))[seen].max() < 0.05
     assert back.truth is pair.source.image
     assert not noise[~phantoms.body[0]].any()
-    assert noise[phantoms.body[0]].std() > 15
+    assert noise[seen].std() > 10
 
 
 def test_draws_follow_from_their_generator_and_mirror_both_sides_alike(phantoms):

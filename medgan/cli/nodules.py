@@ -144,7 +144,9 @@ def slices(
     outcome = paint_scans(painter, progress(luna.scans, "Drawing"), out, plan)
     count = sum(len(scan.slices) for scan in outcome.made)
     new_nodules = sum(len(scan.nodules) for scan in outcome.made)
-    said = f"{count} synthetic slices of {len(outcome.made)} scans, {new_nodules} new nodules in them"
+    said = (
+        f"{count} synthetic slices of {len(outcome.made)} scans, {new_nodules} new nodules in them"
+    )
     facts = {
         "scans": len(outcome.made),
         "slices": count,

@@ -11,7 +11,7 @@ Plane = Literal["axial", "sagittal", "coronal"]
 Contrast = Literal["t1", "t2", "any"]
 
 CHEST_CHANNELS = 8
-"""Channels of a map of a chest: seven tissues, and the noise of the scan to be."""
+"""Channels of a map of a chest: a plain drawing of it, and seven tissues."""
 
 
 class PreparationConfig(Frozen):

@@ -128,7 +128,7 @@ class ChestSamples:
         return self._ct(index, 0)
 
     def pair(self, index: int, rng: np.random.Generator) -> SamplePair:
-        """Map and slice, the same noise in both; for slices that have none of their own."""
+        """Map and slice, with the same noise; of a slice that has none of its own."""
         noise = self._noise(index, rng)
         return SamplePair(self._mask(index, noise), self._ct(index, noise))
 
@@ -139,7 +139,8 @@ class ChestSamples:
 
     def _mask(self, index: int, noise: Image) -> Sample:
         slices = self.slices
-        return Sample(mask_picture(slices.tissues[index], noise), slices.body[index][None])
+        picture = mask_picture(slices.tissues[index], noise, self.scale)
+        return Sample(picture, slices.body[index][None])
 
     def _ct(self, index: int, noise: Image | int) -> Sample:
         hu = self.slices.hu[index] + noise

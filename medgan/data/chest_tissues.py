@@ -11,6 +11,7 @@ from medgan.config import CHEST_CHANNELS
 from medgan.data.nodule_condition import SOLID_HU, density_of
 from medgan.data.nodule_sites import VESSEL_HU
 from medgan.data.samples import Image, Mask
+from medgan.volumes.intensity import WindowScale
 
 TissueMap = NDArray[np.uint8]
 """Values of ``ChestTissue``."""
@@ -26,9 +27,6 @@ BONE_HU = 200.0
 
 SMOOTH_MM = 0.8
 """Standard deviation of the blur before CT numbers are compared with limits, against noise."""
-
-NOISE_UNIT_HU = 100.0
-"""Noise that is shown to networks as 1."""
 
 
 class ChestTissue(IntEnum):
@@ -58,7 +56,14 @@ class ChestTissue(IntEnum):
 IN_LUNG = (ChestTissue.LUNG, ChestTissue.VESSEL)
 IN_NODULE = (ChestTissue.NODULE, ChestTissue.GROUND_GLASS)
 
-assert len(ChestTissue) == CHEST_CHANNELS
+_MAPPED = tuple(ChestTissue)[1:]
+
+assert 1 + len(_MAPPED) == CHEST_CHANNELS
+
+TYPICAL_HU = np.array([-1000, -100, 40, 350, -850, -300, -20, -570], np.float32)
+"""CT number of each tissue in a plain drawing. Vessels and nodules share their voxels with lung:
+-350 and -60 HU in phantoms of 2.5 mm; ground glass lies at -690 to -500 HU there.
+"""
 
 
 def chest_tissues(
@@ -97,20 +102,23 @@ def chest_tissues(
     return found
 
 
-def mask_picture(tissues: TissueMap, noise_hu: Image) -> Image:
-    """What a generator reads: a map for each tissue but air, and the noise of the scan to be.
+def mask_picture(tissues: TissueMap, noise_hu: Image, scale: WindowScale) -> Image:
+    """What a generator reads: a plain drawing of the map, and a map for each tissue but air.
+
+    The drawing gives every tissue its typical CT number and adds noise: a generator may copy it
+    where that is all there is to see, and has something to make the grain of a scan of.
 
     Args:
         tissues: (*S) values of ``ChestTissue``.
-        noise_hu: (*S) float32, what a scanner adds; without it a generator has nothing to make
-            the grain of an image of.
+        noise_hu: (*S) float32, what a scanner adds.
+        scale: from HU to [-1, 1].
 
     Returns:
-        (CHEST_CHANNELS, *S) float32 in [-1, 1]: tissues 1 and -1, air -1 in all; noise last.
+        (CHEST_CHANNELS, *S) float32 in [-1, 1]: the drawing; then 1 where the tissue is, else -1.
     """
-    maps = np.where(np.stack([tissues == kind for kind in list(ChestTissue)[1:]]), 1.0, -1.0)
-    noise = np.clip(noise_hu / NOISE_UNIT_HU, -1, 1)
-    return np.concatenate((maps, noise[None])).astype(np.float32)
+    drawing = scale.forward(TYPICAL_HU[tissues] + noise_hu)
+    maps = [np.where(tissues == kind, np.float32(1), np.float32(-1)) for kind in _MAPPED]
+    return np.stack([drawing, *maps])
 
 
 def picture_tissues(picture: Image) -> TissueMap:
@@ -119,6 +127,6 @@ def picture_tissues(picture: Image) -> TissueMap:
     Returns:
         (*S) uint8.
     """
-    maps = picture[: len(ChestTissue) - 1]
+    maps = picture[1:]
     found = 1 + maps.argmax(axis=0)
     return np.where(maps.max(axis=0) > 0, found, ChestTissue.AIR).astype(np.uint8)

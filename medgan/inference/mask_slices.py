@@ -64,8 +64,9 @@ class SlicePainter:
         x, y = body.shape
         rng = np.random.default_rng(noise_seed)
         noise = slice_noise((x, y), self.preparation.spacing_mm[0], rng) * body
-        picture = torch.from_numpy(mask_picture(chest.tissues[index], noise)[None])
-        made: NDArray[Any] = self._network(picture.to(self.device)).image[0, 0].float().cpu().numpy()
+        picture = torch.from_numpy(mask_picture(chest.tissues[index], noise, self.scale)[None])
+        image = self._network(picture.to(self.device)).image
+        made: NDArray[Any] = image[0, 0].float().cpu().numpy()
         if not np.isfinite(made).all():
             raise DataError("the network's result is not finite", remedy="Check the model")
         hu = np.where(body, self.scale.inverse(made), -1000)

@@ -193,7 +193,9 @@ def _paint(
     for index in _chosen(changed, plan):
         name = f"{uid}/z{index:04d}.mha"
         seed = _seed(plan.seed, scan.uid, index)
-        masks = [np.isin(one.tissues[index], IN_NODULE).astype(np.uint8) for one in (changed, chest)]
+        masks = [
+            np.isin(one.tissues[index], IN_NODULE).astype(np.uint8) for one in (changed, chest)
+        ]
         hu = painter.paint(changed, index, seed)
         painted = changed.volume(index, hu, "CT", synthetic=True)
         volumes = (

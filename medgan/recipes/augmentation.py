@@ -93,6 +93,13 @@ def _sources(
     wanted = {run.arm.source for run in chosen}
     found = {}
     for source in config.sources:
+        if source.kind == "slices":
+            # torch is loaded here only
+            from medgan.recipes.augmentation_slices import compare_slices
+
+            summary = compare_slices(source, config, material, out)
+            on_event(f"{source.name}: {summary['slices']} slices of {summary['scans']} scans")
+            continue
         if source.name not in wanted:
             continue
         found[source.name] = made = prepare_source(source, config, material, out)

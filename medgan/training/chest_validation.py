@@ -10,9 +10,9 @@ from scipy import stats
 from torch import nn
 
 from medgan.data.chest_slices import ChestSamples
-from medgan.data.chest_tissues import IN_NODULE, ChestTissue, picture_tissues
+from medgan.data.chest_tissues import IN_NODULE, picture_tissues
 from medgan.data.samples import Sample
-from medgan.training.preview import PreviewRow, write_preview
+from medgan.training.preview import write_preview
 from medgan.training.validation import preview_row, translate_samples
 
 VALIDATION_STREAM = 4
@@ -68,17 +68,22 @@ class ChestValidator:
 
         Returns:
             ``validation_mae_hu`` inside the body and ``validation_nodule_mae_hu`` in nodules of
-            phantoms, ``validation_map_agreement`` (share of the body whose tissue is told rightly
+            phantoms, ``validation_floor_mae_hu`` (the first, of the plain drawing of the map), ``validation_map_agreement`` (share of the body whose tissue is told rightly
             on the way back), with scans ``validation_hu_distance`` (Wasserstein distance of CT
             numbers inside the body), and ``validation_score``.
         """
-        sources, targets = ([getattr(pair, side) for pair in self.pairs] for side in SIDES)
-        error = np.abs(self._made(forward, sources) - self._hu([one.image for one in targets]))
+        sources, targets = (
+            [pair.source for pair in self.pairs],
+            [pair.target for pair in self.pairs],
+        )
+        truth, plain = (self._hu([one.image for one in of_side]) for of_side in (targets, sources))
+        error = np.abs(self._made(forward, sources) - truth)
         back = picture_tissues(translate_samples(backward, targets).numpy().swapaxes(0, 1))
         nodules = np.isin(self.tissues, IN_NODULE)
         scores = {
             "validation_mae_hu": error[self.body].mean(),
             "validation_nodule_mae_hu": error[nodules].mean() if nodules.any() else np.nan,
+            "validation_floor_mae_hu": np.abs(plain - truth)[self.body].mean(),
             "validation_map_agreement": (back == self.tissues)[self.body].mean(),
         }
         score = scores["validation_mae_hu"]
@@ -92,30 +97,14 @@ class ChestValidator:
 
     @torch.inference_mode()
     def preview(self, path: Path, forward: nn.Module) -> None:
-        """Maps of some scans or else phantoms, results, and what attention copied: nothing."""
+        """Plain drawings of maps of scans, or else phantoms, results, attention, difference."""
         samples = self.maps or [pair.source for pair in self.pairs]
         step = max(1, len(samples) // PREVIEWED)
-        rows = [preview_row(forward, sample) for sample in samples[::step][:PREVIEWED]]
-        pictures = [_shown(sample) for sample in samples[::step][:PREVIEWED]]
-        write_preview(
-            path,
-            [
-                PreviewRow(picture, row.result, row.background)
-                for picture, row in zip(pictures, rows, strict=True)
-            ],
-        )
+        chosen = samples[::step][:PREVIEWED]
+        write_preview(path, [preview_row(forward, sample) for sample in chosen])
 
     def _made(self, network: nn.Module, samples: Sequence[Sample]) -> NDArray[np.float32]:
         return self.scale.inverse(translate_samples(network, samples).numpy()[:, 0])
 
     def _hu(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return self.scale.inverse(np.stack(images)[:, 0])
-
-
-SIDES = ("source", "target")
-
-
-def _shown(sample: Sample) -> NDArray[np.float32]:
-    """A map of tissues as a picture (X, Y) in [-1, 1], a grey for each."""
-    tissues = picture_tissues(sample.image)
-    return (tissues * np.float32(2 / max(ChestTissue)) - 1).astype(np.float32)
