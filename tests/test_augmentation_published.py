@@ -1,4 +1,4 @@
-"""The table in the form of published rows: images and detection of every source beside each other."""
+"""The table in the form of published rows: images and detection of every source."""
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_slices_of_a_model_are_compared_with_slices_of_the_test_scans(
     source = {
         "name": "drawn", "label": "Drawn", "kind": "slices", "path": str(model), "nodules": 2,
     }  # fmt: skip
-    images = {"crop_mm": 30, "every": 1, "features": "efficientnet-lite0"}
+    images = {"crop_mm": 30, "every": 3, "features": "efficientnet-lite0"}
     config = configured(sources=[source], arms=TINY["arms"][:1], images=images)
     out, material = tmp_path / "out", Material(scans, ())
     found = compare_slices(config.source("drawn"), config, material, out)

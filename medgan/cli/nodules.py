@@ -1,4 +1,4 @@
-"""``medgan nodules``: synthetic nodules in scans like LUNA16's, or out of them; synthetic slices."""
+"""``medgan nodules``: nodules into scans like LUNA16's or out of them, and synthetic slices."""
 
 from collections.abc import Sequence
 from enum import StrEnum

@@ -62,7 +62,7 @@ class Translator:
         bf16: half-precision arithmetic in the convolutions.
 
     Raises:
-        ModelError: the model is for pictures, nodules or masks, or has no weights for the direction.
+        ModelError: the model is of pictures, nodules or masks, or has no weights for the direction.
     """
 
     def __init__(

@@ -98,7 +98,8 @@ def _sources(
             from medgan.recipes.augmentation_slices import compare_slices
 
             summary = compare_slices(source, config, material, out)
-            on_event(f"{source.name}: {summary['slices']} slices of {summary['scans']} scans")
+            counts = f"{summary['slices']} slices of {summary['scans']} scans"
+            on_event(f"{source.name}: {counts}; left out: {len(summary['problems'])}")
             continue
         if source.name not in wanted:
             continue

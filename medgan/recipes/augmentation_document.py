@@ -65,9 +65,10 @@ def document(
         ``rows``, one for each arm and share: ``cpm``, ``sensitivities`` and so on as means over
         ``seeds``, every ``x`` with ``x_ci``; ``difference`` from the reference at the same share
         (null for itself), ``effect``, ``verdict``. ``controls``: what the controls say of the
-        experiment. ``runs``: what ``medgan froc`` gives for the
-        marks of each, with its ``threshold``. ``sources``: FID and KID. ``published``: both in one
-        row, see ``published_rows``. ``definition``: how all of it was measured. ``problems``: scans left out. ``failures``.
+        experiment. ``runs``: what ``medgan froc`` gives for the marks of each, with its
+        ``threshold``. ``sources``: FID and KID. ``published``: images and detection in one row, see
+        ``published_rows``. ``definition``: how all of it was measured. ``problems``: scans left
+        out. ``failures``.
 
     Raises:
         FileError: a file of marks or truth is missing or damaged.

@@ -19,10 +19,10 @@ def published_rows(
 
     Returns:
         ``source`` and ``label`` (null without one), ``arm`` and ``share`` (null without one),
-        ``features`` (name and hash), for the regions ``full`` and ``masked`` ``fid``, ``kid``, their
-        ``_ci`` (middle 95 % over splits), ``floor_`` and the same, ``n``; or ``refused`` and why;
-        null where nothing was compared. ``precision`` by the rules of LUNA16, ``slice_precision``
-        of boxes on slices, ``cpm``, each with ``_ci``; null without an arm.
+        ``features`` (name and hash), for the regions ``full`` and ``masked`` ``fid``, ``kid``,
+        their ``_ci`` (middle 95 % over splits), ``floor_`` and the same, ``n``; or ``refused`` and
+        why; null where nothing was compared. ``precision`` by the rules of LUNA16,
+        ``slice_precision`` of boxes on slices, ``cpm``, each with ``_ci``; null without an arm.
     """
     by_name = {source["name"]: source for source in sources}
     learnt = {row["source"] for row in rows}

@@ -76,10 +76,10 @@ def compare_slices(
 
 
 def _distances(folder: Path, extractor: FeatureExtractor, settings: ImagesConfig) -> dict[str, Any]:
-    window = extractor.facts.window_hu
+    low, high = extractor.facts.window_hu or LUNG_WINDOW_HU
     found: dict[str, Any] = {
         "features": {"name": extractor.facts.name, "hash": extractor.facts.hash},
-        "window_hu": window or LUNG_WINDOW_HU,
+        "window_hu": [low, high],
         "crop_mm": settings.crop_mm,
         "every": settings.every,
     }
