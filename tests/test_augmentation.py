@@ -93,6 +93,24 @@ def test_distances_of_the_sources_stand_beside_their_floors(experiment):
     assert "too few images" in noise["distances"]["masked"]["refused"]
 
 
+def test_images_and_detection_of_an_arm_stand_in_one_row_of_the_report_and_the_document(experiment):
+    out, found = experiment
+    assert json.loads((out / "experiment.json").read_text())["published"] == found["published"]
+    arms = [row["label"] for row in found["rows"]]
+    assert [row["arm"] for row in found["published"]] == arms
+    row = next(row for row in found["published"] if row["arm"] == "Oracle alone")
+    full = found["sources"][0]["distances"]["full"]
+    assert (row["full"]["fid"], row["full"]["n"]) == (full["fid"], full["n_compared"])
+    assert row["full"]["fid_ci"] == [full["fid_low"], full["fid_high"]]
+    assert full["splits"] == 40
+    detected = next(row for row in found["rows"] if row["arm"] == "oracle_alone")
+    for name in ("precision", "precision_ci", "slice_precision", "slice_precision_ci"):
+        assert row[name] == detected[name]
+    page = (out / "report.html").read_text()
+    assert "full-image FID (efficientnet-lite0)" in page
+    assert "precision (2-D boxes, IoU 0.5)" in page
+
+
 def test_what_is_finished_is_only_read(experiment):
     out, found = experiment
     files = [path for path in out.rglob("*") if path.is_file() and "runs" in path.parts]
@@ -251,6 +269,7 @@ def test_scans_that_cannot_be_used_are_named_and_the_rest_goes_on(broken_luna, t
         assert faults[uid] in errors
     assert found["trainings"]["finished"] == 1
     assert "[1/1] real at 100 %, seed 0: 1 scan" in shown
+    assert "precision (LUNA16 hits)" in shown
     assert (out / "report.html").exists()
 
 

@@ -1,8 +1,9 @@
-"""``medgan nodules``: synthetic nodules into scans like LUNA16's, or annotated ones out of them."""
+"""``medgan nodules``: nodules into scans like LUNA16's or out of them, and synthetic slices."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +12,7 @@ from medgan.cli.subsets import Subsets, subset_numbers
 
 if TYPE_CHECKING:
     from medgan.data.luna16 import Luna16
-    from medgan.inference.luna16_writing import Outcome
+    from medgan.inference.luna16_writing import Failure, Outcome
     from medgan.inference.nodules import NoduleInserter
 
 
@@ -36,9 +37,19 @@ Out = Annotated[
     Path,
     typer.Argument(metavar="OUT", help="Folder to make, or to continue; in the same form."),
 ]
+Diameter = Annotated[
+    tuple[float, float],
+    typer.Option(metavar="MIN MAX", help="mm; between them distributed as in LUNA16."),
+]
+DensityOption = Annotated[
+    DensityChoice | None, typer.Option(help="Of all nodules; drawn by default, most solid.")
+]
+OnWall = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of them at the pleura, which cuts them.")
+]
 
 group = typer.Typer(
-    help="Put synthetic nodules into scans, or take annotated ones out. Research use only.",
+    help="Synthetic nodules into scans, annotated ones out, or whole slices. Research use only.",
     epilog="Example: medgan nodules insert runs/luna16_nodules luna16 synthetic --subsets 0,1",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -52,16 +63,9 @@ def insert(
     scans: Scans,
     out: Out,
     per_scan: Annotated[int, typer.Option(min=1, help="Nodules in every scan.")] = 2,
-    diameter: Annotated[
-        tuple[float, float],
-        typer.Option(metavar="MIN MAX", help="mm; between them distributed as in LUNA16."),
-    ] = (4.0, 20.0),
-    density: Annotated[
-        DensityChoice | None, typer.Option(help="Of all nodules; drawn by default, most solid.")
-    ] = None,
-    on_wall: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of them at the pleura, which cuts them.")
-    ] = 0.2,
+    diameter: Diameter = (4.0, 20.0),
+    density: DensityOption = None,
+    on_wall: OnWall = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Draws shapes and sites.")] = 0,
     subsets: Subsets = None,
     json_target: JsonTarget = None,
@@ -103,38 +107,103 @@ def remove(
     _report(outcome, luna, json_target)
 
 
+@group.command()
+def slices(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Run folder or model file, masks to CT.")
+    ],
+    scans: Scans,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make, or to continue.")],
+    per_scan: Annotated[int, typer.Option(min=0, help="New nodules in every scan's map.")] = 2,
+    diameter: Diameter = (4.0, 20.0),
+    density: DensityOption = None,
+    on_wall: OnWall = 0.2,
+    every: Annotated[
+        int, typer.Option(min=1, help="Besides those through nodules, each N-th slice with lung.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Draws shapes, sites and noise.")] = 0,
+    subsets: Subsets = None,
+    json_target: JsonTarget = None,
+) -> None:
+    """Draw axial slices from maps of the scans' tissues, annotated and new nodules among them.
+
+    OUT/synthetic and OUT/real hold slices of one grid, OUT/synthetic_masks and OUT/real_masks their
+    nodules, as `medgan compare-sets` takes them.
+
+    Example: medgan nodules slices runs/luna16_slices luna16 slices --subsets 0,1 --per-scan 3
+    """
+    from medgan.cli.console import progress
+    from medgan.data.luna16 import Luna16
+    from medgan.inference.mask_slices import SlicePainter
+    from medgan.inference.nodule_plan import InsertionPlan
+    from medgan.inference.slice_writing import SlicePlan, paint_scans
+
+    wanted = None if density is None else density.value
+    new = InsertionPlan(per_scan, diameter, wanted, on_wall, seed) if per_scan else None
+    plan = SlicePlan(new, every, seed)
+    _require_apart(scans, out)
+    painter = SlicePainter.load(model)
+    luna = Luna16.open(scans, subsets=subset_numbers(subsets))
+    outcome = paint_scans(painter, progress(luna.scans, "Drawing"), out, plan)
+    count = sum(len(scan.slices) for scan in outcome.made)
+    new_nodules = sum(len(scan.nodules) for scan in outcome.made)
+    said = (
+        f"{count} synthetic slices of {len(outcome.made)} scans, {new_nodules} new nodules in them"
+    )
+    facts = {
+        "scans": len(outcome.made),
+        "slices": count,
+        "nodules": new_nodules,
+        "uids": [scan.uid for scan in outcome.made],
+    }
+    _finish(said, facts, luna, outcome.failures, json_target)
+
+
 def _opened(
     model: Path, scans: Path, out: Path, subsets: str | None
 ) -> tuple["NoduleInserter", "Luna16"]:
     from medgan.data.luna16 import Luna16
-    from medgan.errors import ConfigError
     from medgan.inference.nodules import NoduleInserter
+
+    _require_apart(scans, out)
+    inserter = NoduleInserter.load(model)
+    return inserter, Luna16.open(scans, subsets=subset_numbers(subsets))
+
+
+def _require_apart(scans: Path, out: Path) -> None:
+    from medgan.errors import ConfigError
 
     if out.resolve() == scans.resolve() or scans.resolve() in out.resolve().parents:
         raise ConfigError(
             "the results would lie among the scans", where=out, remedy="Choose another folder"
         )
-    inserter = NoduleInserter.load(model)
-    return inserter, Luna16.open(scans, subsets=subset_numbers(subsets))
 
 
 def _report(outcome: "Outcome", luna: "Luna16", json_target: str | None) -> None:
-    from medgan.cli.console import emit_json, result_console
-
-    problems = [{"uid": problem.uid, "what": problem.what} for problem in luna.problems]
-    problems += [{"uid": failure.uid, "what": failure.what} for failure in outcome.failures]
     changed = sum(len(scan.changed) for scan in outcome.made)
-    use = "Research use only. Not for clinical use."
-    result_console(json_target).print(
-        f"{changed} nodules in {len(outcome.made)} synthetic scans. {use}", highlight=False
-    )
-    document = {
+    facts = {
         "scans": len(outcome.made),
         "nodules": changed,
         "uids": [scan.uid for scan in outcome.made],
-        "problems": problems,
-        "intended_use": use,
     }
-    emit_json(document, json_target)
+    said = f"{changed} nodules in {len(outcome.made)} synthetic scans"
+    _finish(said, facts, luna, outcome.failures, json_target)
+
+
+def _finish(
+    said: str,
+    facts: dict[str, Any],
+    luna: "Luna16",
+    failures: "Sequence[Failure]",
+    json_target: str | None,
+) -> None:
+    """Say what was made and what was wrong; exits with 1 where anything was."""
+    from medgan.cli.console import emit_json, result_console
+
+    problems = [{"uid": problem.uid, "what": problem.what} for problem in luna.problems]
+    problems += [{"uid": failure.uid, "what": failure.what} for failure in failures]
+    use = "Research use only. Not for clinical use."
+    result_console(json_target).print(f"{said}. {use}", highlight=False)
+    emit_json({**facts, "problems": problems, "intended_use": use}, json_target)
     if problems:
         raise typer.Exit(1)

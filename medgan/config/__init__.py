@@ -5,6 +5,8 @@ A configuration is data. Unknown keys are errors, and every fault of a file is i
 
 from medgan.config.base import Domain, Frozen, Pair, Triple
 from medgan.config.data import (
+    CHEST_CHANNELS,
+    ChestSlicesConfig,
     Contrast,
     DataConfig,
     ImagesConfig,
@@ -27,6 +29,8 @@ from medgan.config.method import LossConfig, NetworkConfig, RampConfig
 from medgan.config.train import TrackingConfig, TrainConfig, TrainingConfig
 
 __all__ = [
+    "CHEST_CHANNELS",
+    "ChestSlicesConfig",
     "Contrast",
     "DataConfig",
     "Domain",

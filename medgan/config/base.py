@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 Pair = tuple[float, float]
 Triple = tuple[float, float, float]
-Domain = Literal["MR", "CT", "IMAGE"]
-"""What an image is of: a medical modality, or "IMAGE" for pictures."""
+Domain = Literal["MR", "CT", "LABEL", "IMAGE"]
+"""What an image is of: a medical modality, "LABEL" for maps of tissues, "IMAGE" for pictures."""
 
 
 class Frozen(BaseModel):

@@ -10,6 +10,9 @@ from medgan.config.base import Frozen, Pair, Triple
 Plane = Literal["axial", "sagittal", "coronal"]
 Contrast = Literal["t1", "t2", "any"]
 
+CHEST_CHANNELS = 8
+"""Channels of a map of a chest: a plain drawing of it, and seven tissues."""
+
 
 class PreparationConfig(Frozen):
     """What is done to a volume before a network sees it. Travels in the model file."""
@@ -118,6 +121,18 @@ class NodulesConfig(Frozen):
     healthy: int = Field(20, ge=1, description="Places of healthy lung cut from each scan.")
 
 
+class ChestSlicesConfig(Frozen):
+    """LUNA16 scans whose axial slices, and the maps of their tissues, are learned from."""
+
+    roots: tuple[Path, ...] = Field(min_length=1, description="Folders in the form of LUNA16.")
+    subsets: tuple[int, ...] | None = Field(
+        None, description="Folds to train on; null: all. Those a detector is tested on never."
+    )
+    slices: int = Field(
+        24, ge=1, description="Slices of each scan: through its nodules first, then over the lungs."
+    )
+
+
 class DataConfig(Frozen):
     """The scans of a training; paths are relative to ``root``, one scan a patient."""
 
@@ -136,6 +151,9 @@ class DataConfig(Frozen):
     images: ImagesConfig | None = Field(None, description="Pictures, instead of scans.")
     nodules: NodulesConfig | None = Field(
         None, description="Lung without and with nodules, instead of scans: source and target CT."
+    )
+    chest_slices: ChestSlicesConfig | None = Field(
+        None, description="Maps of tissues and axial slices of chests: source LABEL, target CT."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from medgan.config.base import Domain, Frozen
-from medgan.config.data import DataConfig, PairConfig, PreparationConfig
+from medgan.config.data import CHEST_CHANNELS, DataConfig, PairConfig, PreparationConfig
 from medgan.config.method import LossConfig, NetworkConfig
 
 
@@ -79,6 +79,7 @@ class TrainConfig(Frozen):
             ("data.nodules needs source: CT, target: CT and network.conditions: 2"),
         )
         yield network.conditions > 0 and not nodules, "network.conditions needs data.nodules"
+        yield from self._chest_faults()
         yield (
             self.source == self.target and not pictures and not nodules,
             ("source and target must be different modalities"),
@@ -157,18 +158,50 @@ class TrainConfig(Frozen):
             ("network.position is for axial slices"),
         )
         # validation is on phantoms, whether they anchor the training or not
-        scans = not pictures and not nodules
-        mr, ct = network.channels if self.source == "MR" else network.channels[::-1]
+        scans = not pictures and not nodules and self.data.chest_slices is None
+        mr, ct = network.channels if self.target == "CT" else network.channels[::-1]
         yield (
             scans and len(self.data.phantoms.contrasts) != mr,
             ("data.phantoms.contrasts must name one contrast for every channel of the MR"),
         )
         yield not pictures and ct != 1, "network.channels: the CT has one channel"
 
+    def _chest_faults(self) -> Iterator[tuple[bool, str]]:
+        network, data = self.network, self.data
+        if data.chest_slices is None:
+            labels = "LABEL" in (self.source, self.target)
+            yield labels, "source: LABEL needs data.chest_slices and target: CT"
+            return
+        yield (
+            (self.source, self.target) != ("LABEL", "CT"),
+            ("data.chest_slices needs source: LABEL and target: CT"),
+        )
+        yield (
+            network.channels != (CHEST_CHANNELS, 1),
+            (f"data.chest_slices needs network.channels: [{CHEST_CHANNELS}, 1]"),
+        )
+        yield (
+            network.spatial_dims == 3 or self.preparation.planes != ("axial",),
+            ("data.chest_slices are axial slices"),
+        )
+        yield (
+            network.neighbours > 0 or network.position,
+            ("data.chest_slices have no neighbours and no position"),
+        )
+        yield (
+            bool(data.source or data.target or data.nodules or data.images or self.evaluation),
+            ("data.chest_slices go without other scans, pictures and evaluation pairs"),
+        )
+        yield (
+            data.phantoms.scanned_share > 0,
+            ("data.phantoms.scanned_share is of heads: data.chest_slices have their own"),
+        )
+
     @property
     def modalities(self) -> tuple[Literal["MR", "CT"], Literal["MR", "CT"]]:
         """Source and target of a training on scans of both."""
-        assert self.data.images is None and self.data.nodules is None
+        data = self.data
+        assert data.images is None and data.nodules is None and data.chest_slices is None
         return ("MR", "CT") if self.source == "MR" else ("CT", "MR")
 
     @property

@@ -1,5 +1,6 @@
 """Unpaired samples of nodules: healthy lung with what is wanted there, and nodules as they are."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,12 @@ from medgan.data.nodule_patches import healthy_patches, nodule_patches
 from medgan.data.nodule_phantoms import PhantomPlace, cubic_patch, mirror_axes, mirrored
 from medgan.data.nodule_shapes import Density
 from medgan.data.samples import Image, Sample
-from medgan.errors import DataError
+from medgan.errors import DataError, FileError, GeometryError
 from medgan.volumes.intensity import WindowScale
 
 _PLACES_STREAM = 61
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ class LungPatches:
     def of(
         cls, scans: Sequence[Luna16Scan], healthy: int, preparation: PreparationConfig, seed: int
     ) -> "LungPatches":
-        """Cut patches from scans.
+        """Cut patches from scans; those that cannot be used are named in the log.
 
         Args:
             scans: with or without nodules.
@@ -69,8 +72,8 @@ class LungPatches:
             seed: draws the places.
 
         Raises:
-            DataError: no nodule in any scan, or one in which there is no site.
-            FileError: a scan cannot be read.
+            ConfigError: patches that are not cubes.
+            DataError: no nodule in any scan that can be used.
         """
         size, spacing_mm = cubic_patch(preparation)
         shape = (size, size, size)
@@ -79,9 +82,14 @@ class LungPatches:
         masks: list[Wanted] = []
         for number, scan in enumerate(scans):
             rng = np.random.default_rng([seed, _PLACES_STREAM, number])
-            cut = healthy_patches(scan, healthy, rng, shape=shape, spacing_mm=spacing_mm)
+            try:
+                cut = healthy_patches(scan, healthy, rng, shape=shape, spacing_mm=spacing_mm)
+                annotated = nodule_patches(scan, shape=shape, spacing_mm=spacing_mm)
+            except (DataError, FileError, GeometryError) as error:
+                _log.warning("left out: scan %s: %s", scan.uid, error.what)
+                continue
             lung += [patch.image for patch in cut]
-            for found in nodule_patches(scan, shape=shape, spacing_mm=spacing_mm):
+            for found in annotated:
                 if not found.mask.any():
                     continue
                 nodules.append(found.image)

@@ -106,3 +106,21 @@ class NodulePair:
         """The nodule in, and out again."""
         healthy, diseased = self.healthy, self.diseased
         return Way(healthy, diseased.image), Way(diseased, healthy.image)
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePair:
+    """One thing in both domains.
+
+    Attributes:
+        source: in the source domain.
+        target: in the target domain.
+    """
+
+    source: Sample
+    target: Sample
+
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """There, and back."""
+        return Way(self.source, self.target.image), Way(self.target, self.source.image)

@@ -62,7 +62,7 @@ class Translator:
         bf16: half-precision arithmetic in the convolutions.
 
     Raises:
-        ModelError: the model is for pictures, or has no weights for the direction.
+        ModelError: the model is of pictures, nodules or masks, or has no weights for the direction.
     """
 
     def __init__(
@@ -74,12 +74,9 @@ class Translator:
         device: str = "cpu",
         bf16: bool = False,
     ) -> None:
+        _require_volumes(model)
         source, target = model.modalities(direction)
-        if source == "IMAGE" or target == "IMAGE":
-            raise ModelError(
-                "the model is for pictures, not for volumes",
-                remedy="Choose a model of MR and CT",
-            )
+        assert source in ("MR", "CT") and target in ("MR", "CT")
         self.model = model
         self.source: Literal["MR", "CT"] = source
         self.target: Literal["MR", "CT"] = target
@@ -185,6 +182,34 @@ class Translator:
 
     def _to_unit(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.scale.inverse(scaled)
+
+
+def _require_volumes(model: Model) -> None:
+    """Refuse models that need more than a scan, or something else.
+
+    Raises:
+        ModelError: it says which verb takes the model.
+    """
+    card = model.card
+    domains = {card.source, card.target}
+    if "IMAGE" in domains:
+        raise ModelError(
+            "the model is for pictures, not for volumes", remedy="Choose a model of MR and CT"
+        )
+    if "LABEL" in domains:
+        raise ModelError(
+            "the model draws slices from masks; a scan alone is nothing to translate",
+            measured=f"{card.source} to {card.target}",
+            limit="MR and CT",
+            remedy="Use `medgan nodules slices`",
+        )
+    if card.network.conditions:
+        raise ModelError(
+            "the model is of nodules: it has to be told where one is wanted",
+            measured=f"{card.network.conditions} conditions",
+            limit=0,
+            remedy="Use `medgan nodules insert` or `medgan nodules remove`",
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,16 +42,24 @@ class Distances:
     Attributes:
         fid: mean over the splits.
         fid_std: over the splits.
+        fid_low: 2.5th percentile over the splits.
+        fid_high: 97.5th percentile.
         kid: mean over the subsets of all splits.
         kid_std: over these subsets; NaN where there is only one.
+        kid_low: 2.5th percentile of the splits' means.
+        kid_high: 97.5th percentile.
         precision: mean over the splits.
         recall: mean over the splits.
     """
 
     fid: float
     fid_std: float
+    fid_low: float
+    fid_high: float
     kid: float
     kid_std: float
+    kid_low: float
+    kid_high: float
     precision: float
     recall: float
 
@@ -191,7 +199,7 @@ class _Values:
 
     def __init__(self) -> None:
         self._fid: list[float] = []
-        self._kid: list[float] = []
+        self._kid: list[list[float]] = []
         self._precision: list[float] = []
         self._recall: list[float] = []
 
@@ -201,17 +209,24 @@ class _Values:
         self._fid.append(fid(real, fake))
         seed = int(draw.integers(2**32))
         subsets = math.ceil(KID_SUBSETS / splits)
-        self._kid += kid(real, fake, subset=subset, subsets=subsets, seed=seed).tolist()
+        self._kid.append(kid(real, fake, subset=subset, subsets=subsets, seed=seed).tolist())
         shares = precision_recall(real, fake)
         self._precision.append(shares.precision)
         self._recall.append(shares.recall)
 
     def result(self) -> Distances:
+        kids = [value for of_split in self._kid for value in of_split]
+        fid_low, fid_high = _middle(self._fid)
+        kid_low, kid_high = _middle([_mean(of_split) for of_split in self._kid])
         return Distances(
             fid=_mean(self._fid),
             fid_std=_std(self._fid),
-            kid=_mean(self._kid),
-            kid_std=_std(self._kid),
+            fid_low=fid_low,
+            fid_high=fid_high,
+            kid=_mean(kids),
+            kid_std=_std(kids),
+            kid_low=kid_low,
+            kid_high=kid_high,
             precision=_mean(self._precision),
             recall=_mean(self._recall),
         )
@@ -233,6 +248,12 @@ def _require_enough(size: int, n_real: int, n_fake: int) -> None:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """The bounds of the middle 95 %."""
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _std(values: Sequence[float]) -> float:

@@ -93,6 +93,14 @@ def _sources(
     wanted = {run.arm.source for run in chosen}
     found = {}
     for source in config.sources:
+        if source.kind == "slices":
+            # torch is loaded here only
+            from medgan.recipes.augmentation_slices import compare_slices
+
+            summary = compare_slices(source, config, material, out)
+            counts = f"{summary['slices']} slices of {summary['scans']} scans"
+            on_event(f"{source.name}: {counts}; left out: {len(summary['problems'])}")
+            continue
         if source.name not in wanted:
             continue
         found[source.name] = made = prepare_source(source, config, material, out)

@@ -63,29 +63,33 @@ class SourceConfig(Frozen):
     Attributes:
         kind: "oracle": the nodules that the phantoms themselves would have; "noise": balls of
             noise; "generator": a generator that is trained on the training scans first, or was
-            trained elsewhere; "folder": scans made by any program, in the form of LUNA16.
+            trained elsewhere; "folder": scans made by any program, in the form of LUNA16;
+            "slices": a model from masks to CT, trained likewise, whose slices are compared with
+            those of test scans; no arm learns from single slices.
     """
 
     name: str = Field(pattern=Name)
     label: str = Field(description="How the report calls it.")
-    kind: Literal["oracle", "noise", "generator", "folder"]
+    kind: Literal["oracle", "noise", "generator", "folder", "slices"]
     nodules: int = Field(2, ge=1, le=20, description="Put into every copy of a scan.")
     seed: int = Field(0, ge=0)
     path: Path | None = Field(
-        None, description="Folder of the scans, or run folder of a trained generator."
+        None, description="Folder of the scans, or run folder of a trained model."
     )
     training: Path | None = Field(
-        None, description="Training configuration of a generator, in place of path."
+        None, description="Training configuration of a model, in place of path."
     )
     settings: tuple[str, ...] = Field((), description="key=value items on top of training.")
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
         given = self.path is not None, self.training is not None
-        allowed = {"folder": {(True, False)}, "generator": {(True, False), (False, True)}}
+        either = {(True, False), (False, True)}
+        allowed = {"folder": {(True, False)}, "generator": either, "slices": either}
         if given not in allowed.get(self.kind, {(False, False)}):
             raise ValueError(
-                "a folder has a path, a generator either path or training, a control neither"
+                "a folder has a path, a generator either path or training, and so have slices; a "
+                "control has neither"
             )
         if self.settings and self.training is None:
             raise ValueError("settings belong to training")
@@ -172,6 +176,10 @@ class AugmentationExperiment(Frozen):
         for arm in self.arms:
             unknown = arm.source is not None and arm.source not in sources
             yield unknown, f"arm {arm.name}: no source of that name"
+        slices = {source.name for source in self.sources if source.kind == "slices"}
+        for arm in self.arms:
+            yield arm.source in slices, f"arm {arm.name}: nothing learns from single slices"
+        yield bool(slices) and self.images is None, "slices are compared by images, which is null"
         oracle = any(source.kind == "oracle" for source in self.sources)
         yield oracle and self.phantoms is None, "an oracle knows phantoms only"
         training = self.detector.get("training")

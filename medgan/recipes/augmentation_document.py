@@ -24,6 +24,7 @@ from medgan.metrics.slice_boxes import LEAST_IOU
 from medgan.recipes.augmentation_config import ArmConfig, AugmentationExperiment
 from medgan.recipes.augmentation_material import Material, Truth
 from medgan.recipes.augmentation_plan import Run
+from medgan.recipes.augmentation_published import published_rows
 from medgan.recipes.augmentation_scores import Judge, Scores, score_run, validation_threshold
 from medgan.recipes.augmentation_verdict import control_check, effect_of, verdict
 
@@ -64,9 +65,10 @@ def document(
         ``rows``, one for each arm and share: ``cpm``, ``sensitivities`` and so on as means over
         ``seeds``, every ``x`` with ``x_ci``; ``difference`` from the reference at the same share
         (null for itself), ``effect``, ``verdict``. ``controls``: what the controls say of the
-        experiment. ``runs``: what ``medgan froc`` gives for the
-        marks of each, with its ``threshold``. ``sources``: FID and KID. ``definition``: how all of
-        it was measured. ``problems``: scans left out. ``failures``.
+        experiment. ``runs``: what ``medgan froc`` gives for the marks of each, with its
+        ``threshold``. ``sources``: FID and KID. ``published``: images and detection in one row, see
+        ``published_rows``. ``definition``: how all of it was measured. ``problems``: scans left
+        out. ``failures``.
 
     Raises:
         FileError: a file of marks or truth is missing or damaged.
@@ -90,6 +92,7 @@ def document(
         for share in config.shares_of(arm)
         if (row := _row(config, arm, share, scored, len(test.scans))) is not None
     ]
+    sources = _sources(config, out)
     return dict(jsonable({
         "name": config.name,
         "reference": config.reference,
@@ -98,7 +101,8 @@ def document(
         "rows": rows,
         "controls": control_check(rows, {source.name: source.kind for source in config.sources}),
         "runs": [_run(one, out) for one in scored],
-        "sources": _sources(config, out),
+        "sources": sources,
+        "published": published_rows(rows, sources),
         "problems": [*material.problems, *_later_problems(scored)],
         "failures": [
             {"arm": f.run.arm.name, "share": f.run.share, "seed": f.run.seed, "reason": f.reason}

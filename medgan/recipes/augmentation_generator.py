@@ -31,8 +31,25 @@ def generator_of(source: SourceConfig, config: AugmentationExperiment, out: Path
         ModelError: not a model of nodules.
         MedganError: as ``train_or_resume``.
     """
+    return GeneratedNodules(NoduleInserter.load(trained_run(source, config, out, "data.nodules")))
+
+
+def trained_run(
+    source: SourceConfig, config: AugmentationExperiment, out: Path, data_key: str
+) -> Path:
+    """The run folder of a source's model, trained on the training scans where that is asked for.
+
+    Args:
+        source: names a run folder, or a configuration to train by.
+        config: the experiment.
+        out: its folder; the run is ``synthetic/<source>/generator`` in it.
+        data_key: of the training's configuration, that holds ``roots`` and ``subsets``.
+
+    Raises:
+        MedganError: as ``train_or_resume``.
+    """
     if source.path is not None:
-        return GeneratedNodules(NoduleInserter.load(source.path))
+        return source.path
     assert source.training is not None
     scans, subsets = out / "scans" / "train", None
     if config.luna16 is not None:
@@ -40,12 +57,12 @@ def generator_of(source: SourceConfig, config: AugmentationExperiment, out: Path
     run = out / "synthetic" / source.name / "generator"
     settings = (
         *source.settings,
-        f"data.nodules.roots={json.dumps([str(scans.resolve())])}",
-        f"data.nodules.subsets={json.dumps(subsets)}",
+        f"{data_key}.roots={json.dumps([str(scans.resolve())])}",
+        f"{data_key}.subsets={json.dumps(subsets)}",
         "tracking.enabled=false",
     )
     train_or_resume(load_config(source.training, settings), run)
-    return GeneratedNodules(NoduleInserter.load(run))
+    return run
 
 
 class GeneratedNodules:

@@ -10,7 +10,7 @@ from medgan.config import load_as
 from medgan.recipes.augmentation import run_experiment
 from medgan.recipes.augmentation_config import AugmentationExperiment
 from medgan.recipes.command_line import exit_code, experiment_parser, show
-from medgan.report.augmentation_tables import arms_table, verdicts
+from medgan.report.augmentation_tables import arms_table, published_table, verdicts
 from medgan.report.text import text_table
 
 
@@ -37,6 +37,8 @@ def _measure(chosen: argparse.Namespace) -> int:
     out = chosen.out or Path("runs") / config.name
     document = run_experiment(config, out, chosen.jobs, only=chosen.only, on_event=show)
     print(text_table(arms_table(document)))
+    print()
+    print(text_table(published_table(document)))
     print()
     for sentence in verdicts(document):
         print(sentence)

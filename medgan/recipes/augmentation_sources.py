@@ -84,7 +84,7 @@ def prepare_source(
         assert source.path is not None
         return _read(source.path, material)
     folder = out / "synthetic" / source.name
-    _require_same(source, folder)
+    require_same_source(source, folder)
     train = material.groups["train"]
     times = [arm.times for arm in config.arms if arm.source == source.name]
     number = math.ceil(max(times, default=0))
@@ -146,7 +146,12 @@ def _synthesiser(
     return NoiseBalls([nodule.diameter_mm for scan in train for nodule in scan.nodules])
 
 
-def _require_same(source: SourceConfig, folder: Path) -> None:
+def require_same_source(source: SourceConfig, folder: Path) -> None:
+    """Refuse a folder that was made with other settings; write them down in one that is new.
+
+    Raises:
+        TrainingError: so it was.
+    """
     place = folder / "source.json"
     facts = source.model_dump(mode="json", exclude={"label"})
     if place.exists():

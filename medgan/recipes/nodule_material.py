@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from medgan.config import NodulesConfig, ScanConfig, TrainConfig
+from medgan.config import ChestSlicesConfig, NodulesConfig, ScanConfig, TrainConfig
 from medgan.data.batches import Batches
 from medgan.data.luna16 import Luna16, Luna16Scan
 from medgan.data.nodule_batches import LungPatches, UnpairedNodules
@@ -40,7 +40,7 @@ def nodule_material(config: TrainConfig) -> Material:
         "scans": len(scans),
         "nodules": sum(len(scan.nodules) for scan in scans),
         "phantom_thoraxes": config.data.phantoms.heads if config.uses_phantoms else 0,
-        "data_sha256": _fingerprint(scans),
+        "data_sha256": fingerprint(scans),
         "steps": config.training.steps,
     }
     phantoms = library if config.uses_phantoms else None
@@ -59,7 +59,9 @@ def nodule_settings(config: TrainConfig) -> NodulesConfig:
     return settings
 
 
-def training_scans(config: TrainConfig, settings: NodulesConfig) -> list[Luna16Scan]:
+def training_scans(
+    config: TrainConfig, settings: NodulesConfig | ChestSlicesConfig
+) -> list[Luna16Scan]:
     """The scans of all folders, those that can be used; the log names the others.
 
     Raises:
@@ -74,7 +76,7 @@ def training_scans(config: TrainConfig, settings: NodulesConfig) -> list[Luna16S
     ]
 
 
-def _fingerprint(scans: Sequence[Luna16Scan]) -> str:
+def fingerprint(scans: Sequence[Luna16Scan]) -> str:
     """One hash of all images, in order."""
     parts: list[Path] = [part for scan in scans for part in (scan.path, data_file(scan.path))]
     return hashlib.sha256("".join(map(content_sha256, parts)).encode()).hexdigest()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medgan.config import TrainConfig
 from medgan.errors import ConfigError
+from medgan.recipes.chest_material import chest_material
 from medgan.recipes.material import Material
 from medgan.recipes.nodule_material import nodule_material
 from medgan.recipes.picture_material import picture_material
@@ -89,4 +90,6 @@ def _material(config: TrainConfig) -> Material:
         return picture_material(config)
     if config.data.nodules is not None:
         return nodule_material(config)
+    if config.data.chest_slices is not None:
+        return chest_material(config)
     return scan_material(config)

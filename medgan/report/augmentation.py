@@ -8,6 +8,7 @@ from medgan.report.augmentation_tables import (
     Document,
     Row,
     arms_table,
+    distances_table,
     published_table,
     rate_text,
     rates_table,
@@ -72,8 +73,10 @@ def write_augmentation_report(path: Path, document: Document) -> None:
     if document["rows"]:
         detail = [rates_table(document), size_table(document), slices_table(document)]
         sections.append(Section("In detail", tables=detail))
-    if document["sources"]:
-        sections.append(Section("Synthetic images", tables=[published_table(document)]))
+    if document["published"]:
+        tables = [published_table(document)]
+        tables += [distances_table(document)] if document["sources"] else []
+        sections.append(Section("Images and detection", tables=tables))
     if document["problems"]:
         sections.append(Section("Scans left out", tables=[_problems(document)]))
     definition = document["definition"]

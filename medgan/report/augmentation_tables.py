@@ -86,21 +86,42 @@ def slices_table(document: Document) -> Table:
 
 
 def published_table(document: Document) -> Table:
-    """FID and precision of each source in one row, as LUNA16 synthesis is published."""
-    columns = ["source", "arm"]
-    for name in REGIONS.values():
-        columns += [f"{name} FID", "floor", "KID", "floor", "n"]
-    columns += ["precision", "CPM"]
+    """FID and precision in one row, as synthesis on LUNA16 is published."""
+    name = _extractor(document)
+    iou = document["definition"]["slice_iou"]
+    columns = ["source", "arm", "real (%)"]
+    for region in REGIONS.values():
+        columns += [f"{region} FID ({name})", "floor", "n"]
+    columns += ["precision (LUNA16 hits)", f"precision (2-D boxes, IoU {iou:g})"]
+    rows = [
+        [
+            row["label"],
+            row["arm"],
+            None if row["share"] is None else 100 * row["share"],
+            *(cell for region in REGIONS for cell in _distance(row[region], "fid")),
+            *(_cell(row, key) for key in ("precision", "slice_precision")),
+        ]
+        for row in document["published"]
+    ]
+    return Table(_published_caption(document), columns, rows, sortable=False)
+
+
+def distances_table(document: Document) -> Table:
+    """FID and KID of the sources' images beside their floors; or why there are none."""
+    name = _extractor(document)
+    columns = ["source", "region", f"FID ({name})", "floor", f"KID ({name})", "floor", "n"]
     rows = []
-    for source in document["sources"]:
-        distances = source.get("distances") or {}
-        cells = [cell for region in REGIONS for cell in _distances(distances.get(region))]
-        for row in document["rows"]:
-            if row["source"] == source["name"]:
-                arm = f"{row['label']}, {100 * row['share']:g} %"
-                rows.append(
-                    [source["label"], arm, *cells, _cell(row, "precision"), _cell(row, "cpm")]
-                )
+    seen = set()
+    for row in document["published"]:
+        if row["source"] is None or row["source"] in seen:
+            continue
+        seen.add(row["source"])
+        for region, said in REGIONS.items():
+            found = row[region] or {}
+            cells = [*_distance(found, "fid")[:2], *_distance(found, "kid")]
+            rows.append([row["label"], said, *cells])
+            if "refused" in found:
+                rows[-1][2] = found["refused"]
     return Table(_distance_caption(document), columns, rows, sortable=False)
 
 
@@ -124,6 +145,23 @@ def _caption(document: Document) -> str:
     return "; ".join(parts) + "."
 
 
+def _extractor(document: Document) -> str:
+    names = {row["features"]["name"] for row in document["published"] if row["features"]}
+    return ", ".join(sorted(names)) or "no features"
+
+
+def _published_caption(document: Document) -> str:
+    return (
+        "Image quality and detection in one row, in the form in which synthesis on LUNA16 is "
+        "published. In brackets 95 % intervals: of precision over resamples of the test scans, of "
+        "FID over divisions of the test scans; the floor is that of test scans against other test "
+        "scans at the same number n. precision (LUNA16 hits): centre within the nodule's radius, "
+        "whole scans; precision (2-D boxes): boxes on axial slices, all slices of the test scans; "
+        "both at the threshold fixed on the validation scans, means over seeds. "
+        + _distance_caption(document)
+    )
+
+
 def _distance_caption(document: Document) -> str:
     for source in document["sources"]:
         facts = source.get("distances")
@@ -132,29 +170,22 @@ def _distance_caption(document: Document) -> str:
             return (
                 f"Features {facts['features']['name']} ({facts['features']['hash'][:12]}), window "
                 f"{low:g} to {high:g} HU; full-image: each {facts['every']}. axial slice; "
-                f"masked-region: crops of {facts['crop_mm']:g} mm around nodules; floor: test "
-                "scans against other test scans at the same number n; precision by the rules of "
-                "LUNA16 at the threshold fixed on the validation scans."
+                f"masked-region: crops of {facts['crop_mm']:g} mm around nodules."
             )
-    return "Precision by the rules of LUNA16 at the threshold fixed on the validation scans."
+    return "No images were compared."
 
 
-def _distances(found: Mapping[str, Any] | None) -> list[Any]:
+def _distance(found: Mapping[str, Any] | None, name: str) -> list[Any]:
+    """Value, floor and n of a region."""
     if not found or "refused" in found:
-        return [None] * 5
-    return [
-        _spread(found, "fid"),
-        _spread(found, "floor_fid"),
-        _spread(found, "kid"),
-        _spread(found, "floor_kid"),
-        found["n_compared"],
-    ]
+        return [None] * 3
+    return [_spread(found, name), _spread(found, f"floor_{name}"), found["n"]]
 
 
 def _spread(found: Mapping[str, Any], name: str) -> str:
-    deviation = found.get(f"{name}_std")
+    bounds = found[f"{name}_ci"]
     value = f"{found[name]:.4g}"
-    return value if deviation is None else f"{value} ± {deviation:.2g}"
+    return value if bounds is None else f"{value} [{bounds[0]:.4g}, {bounds[1]:.4g}]"
 
 
 def _against(difference: Mapping[str, Any] | None) -> list[Any]:
