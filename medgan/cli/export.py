@@ -108,9 +108,10 @@ def _onnx(
     from medgan.io import read_volume
     from medgan.models.export import to_onnx
 
-    made = to_onnx(
-        model, out, way, volume=None if check is None else read_volume(check), overwrite=overwrite
-    )
+    source = model.modalities(way)[0]
+    modality = None if source == "IMAGE" else source
+    volume = None if check is None else read_volume(check, modality=modality)
+    made = to_onnx(model, out, way, volume=volume, overwrite=overwrite)
     compared = made.comparison
     return {
         "directions": way,

@@ -25,10 +25,7 @@ class DensityChoice(StrEnum):
 
 
 ModelPlace = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL", help="Run folder, model file, or models:/NAME@ALIAS of MLflow, of nodules."
-    ),
+    Path, typer.Argument(metavar="MODEL", help="Run folder or model file of nodules.")
 ]
 Scans = Annotated[
     Path, typer.Argument(metavar="SCANS", help="Folder in the form of LUNA16, subset0/<uid>.mhd.")

@@ -65,7 +65,7 @@ def to_onnx(
         model: what to export.
         out: the ``.onnx`` file.
         direction: which of the two networks.
-        volume: a scan to compare on; None: a phantom head.
+        volume: a scan to compare on, of what the direction reads; None: a phantom head.
         overwrite: replace a file that is there.
 
     Raises:
@@ -84,7 +84,8 @@ def to_onnx(
         )
     network = TensorGenerator(model.generator(direction), attention=True).cpu().eval()
     channels = network.generator.channels[0]
-    tried = list(probes(model.card, channels, volume or phantom(model.card)))
+    volume = volume or phantom(model.card, model.modalities(direction)[0])
+    tried = list(probes(model.card, channels, volume))
     program = _program(network, tried[0], has_attention=model.card.network.has_attention)
     program.model.metadata_props.update(metadata(model, direction))
     with writing(out) as temporary:

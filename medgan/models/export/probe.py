@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medgan.config import Domain
 from medgan.data.preparation import prepare
 from medgan.data.samples import Image
 from medgan.models.model_file import ModelCard
@@ -24,10 +25,10 @@ _WIDER = (8, 16)
 """Voxels by which the second size of slices exceeds the first."""
 
 
-def phantom(card: ModelCard) -> Volume:
-    """The head that is used where no volume is given, in the modality of the model's source."""
+def phantom(card: ModelCard, modality: Domain) -> Volume:
+    """The head that is used where no volume is given; in MR for a model of pictures."""
     head = scan_head(1, spacing_mm=card.preparation.spacing_mm, supersample=1)
-    return head.ct if card.source == "CT" else head.mr
+    return head.ct if modality == "CT" else head.mr
 
 
 def probes(card: ModelCard, channels: int, volume: Volume) -> Iterator[Inputs]:
