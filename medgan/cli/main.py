@@ -29,7 +29,7 @@ VERBS = {
     "report": "Write one self-contained HTML file about runs.",
     "info": "Tell what this version of medgan can do.",
     "doctor": "Check whether this machine is ready.",
-    "benchmark": "Measure medgan's speed on this machine.",
+    "benchmark": "Measure medgan's speed and memory on this machine.",
 }
 """Verb -> line of help. Verb ``x-y`` is the function ``command`` of ``medgan.cli.x_y``, or the
 Typer ``group`` there if it has verbs of its own."""
