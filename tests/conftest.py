@@ -29,6 +29,13 @@ def cache_outside_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
         yield folder
 
 
+@pytest.fixture
+def weights_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where weights are kept, in a cache of the test's own; not there yet."""
+    monkeypatch.setenv("MEDGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "weights"
+
+
 @pytest.fixture(scope="session")
 def medgan_data() -> Path:
     """The folder of real scans."""

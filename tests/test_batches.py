@@ -6,10 +6,11 @@ import torch
 
 from medgan.config import PreparationConfig, parse_config
 from medgan.data.augmentation import SliceAugmentation
-from medgan.data.batches import Batches
+from medgan.data.batches import Batches, context_of
 from medgan.data.phantom_slices import PhantomSlices
 from medgan.data.samples import PhantomSample, Sample
 from medgan.data.slices import UnpairedSlices
+from medgan.networks.conditioning import UNKNOWN_DEPTH
 from medgan.recipes.scans import prepared_scans
 
 PREPARATION = PreparationConfig(spacing_mm=(4.0, 4.0, 4.0), matrix=(64, 64))
@@ -178,14 +179,45 @@ def test_a_quarter_of_the_samples_shows_copies_in_place_of_its_neighbours(tiny_d
         assert abs(np.corrcoef(found[one], found[other])[0, 1]) < 0.2
 
 
+def test_a_quarter_of_the_depths_is_hidden_where_they_are_told(tiny_document):
+    batches = numbered(tiny_document)
+    found, alone = {"A": [], "B": [], "MR": [], "CT": []}, []
+    for step in range(1, 201):
+        batch = batches.at(step)
+        contexts = (
+            batch.unpaired.context_A, batch.unpaired.context_B,
+            batch.phantoms.source_context, batch.phantoms.target_context,
+        )  # fmt: skip
+        for hidden, context in zip(found.values(), contexts, strict=True):
+            hidden += (context.depth == UNKNOWN_DEPTH).tolist()
+        real = batch.unpaired.real_A
+        alone += (batch.unpaired.context_A.neighbours[:, 0] == real[:, 0]).all((1, 2)).tolist()
+    for hidden in (*found.values(), alone):
+        # four standard deviations of 400 draws
+        assert np.mean(hidden) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 400) ** 0.5)
+    for one, other in ((found["A"], found["B"]), (found["MR"], found["CT"]), (found["A"], alone)):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
+def test_a_depth_that_is_not_known_is_told_apart_from_the_vertex():
+    image, body = np.zeros((1, 4, 4), np.float32), np.ones((1, 4, 4), bool)
+    samples = [Sample(image, body, depth_mm=depth) for depth in (None, 0.0, -8.0, 120.0)]
+    assert context_of(samples).depth.tolist() == pytest.approx([-1, 0, -0.08, 1.2])
+
+
 def test_the_depth_is_told_in_tenths_of_a_metre(tiny_document):
     batch = numbered(tiny_document).at(3)
     unpaired, pairs = batch.unpaired, batch.phantoms
-    values = unpaired.real_A[:, 0, 0, 0]
-    torch.testing.assert_close(unpaired.context_A.depth, values)
-    torch.testing.assert_close(unpaired.context_B.depth, 2 * values)
-    for context in (pairs.source_context, pairs.target_context):
-        torch.testing.assert_close(context.depth, pairs.source[:, 0, 0, 0])
+    first, second = unpaired.real_A[:, 0, 0, 0], pairs.source[:, 0, 0, 0]
+    for context, values in (
+        (unpaired.context_A, first),
+        (unpaired.context_B, 2 * first),
+        (pairs.source_context, second),
+        (pairs.target_context, second),
+    ):
+        told = context.depth != UNKNOWN_DEPTH
+        assert told.any()
+        torch.testing.assert_close(context.depth[told], values[told])
 
 
 @pytest.mark.parametrize("source", ["MR", "CT"])

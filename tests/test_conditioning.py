@@ -39,12 +39,12 @@ def test_nothing_but_the_image_is_the_image_itself():
     assert Conditioning().stack(image, context) is image
 
 
-def test_unknown_neighbours_are_copies_and_an_unknown_depth_is_zero():
+def test_unknown_neighbours_are_copies_and_an_unknown_depth_lies_above_every_head():
     image = noise(2, 2, 8, 8)
     stack = Conditioning(4, position=True).stack(image)
     for slice_ in stack[:, :-1].split(2, dim=1):
         assert torch.equal(slice_, image)
-    assert not stack[:, -1].any()
+    assert (stack[:, -1] == -1).all()
 
 
 def test_depth_takes_the_precision_of_the_image():

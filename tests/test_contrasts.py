@@ -16,6 +16,7 @@ from medgan.io import read_volume, write_volume
 from medgan.models.model_file import Model, ModelCard, save_model
 from medgan.networks import Context, Translation
 from medgan.networks.build import build_generators
+from medgan.networks.conditioning import UNKNOWN_DEPTH
 from medgan.phantoms.scan import scan_head
 from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid, crop, reorient
@@ -181,8 +182,14 @@ def test_slices_beside_are_those_of_training(t1, t2):
     np.testing.assert_allclose(made.image.array, resample(volume, Grid.of(t1)).array, atol=0.05)
 
 
-def test_without_a_vertex_the_position_is_not_known(t1, monkeypatch):
-    model = make_model(position=True)
+@pytest.mark.parametrize("unknown", [UNKNOWN_DEPTH, 0.0])
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_without_a_vertex_the_network_is_told_what_its_file_has_for_that(
+    t1, monkeypatch, spatial_dims, unknown
+):
+    model = make_model(position=True, spatial_dims=spatial_dims)
+    card = model.card.model_copy(update={"unknown_depth": unknown})
+    model = dataclasses.replace(model, card=card)
     forward, told = model.forward.forward, []
 
     def noting(x, context):
@@ -191,12 +198,20 @@ def test_without_a_vertex_the_position_is_not_known(t1, monkeypatch):
 
     monkeypatch.setattr(model.forward, "forward", noting)
     whole = Translator(model)(t1).image
-    assert all(depth is not None for depth in told)
+    # the margin about a head is all that may be seen above its vertex
+    assert (torch.cat(told) > -0.2).all() and torch.cat(told).any()
     top = t1.shape[2] * 2 // 3
     told.clear()
     Translator(model)(dataclasses.replace(t1, array=t1.array[:, :, :top]))
-    assert all(depth is None for depth in told)
+    assert (torch.cat(told) == unknown).all()
     assert whole.shape == t1.shape
+
+
+def test_model_files_of_before_told_unknown_depths_as_the_vertex(tmp_path):
+    model = make_model(position=True)
+    document = model.card.model_dump(mode="json")
+    del document["unknown_depth"]
+    assert ModelCard.model_validate(document).unknown_depth == 0
 
 
 def test_neighbours_follow_the_normal_of_every_plane(t1, monkeypatch):

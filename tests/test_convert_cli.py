@@ -12,34 +12,12 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from conversions import AFFINE, KEY, convert, files_below, random_ct, rows_of, write_studies
 
 from medgan.cli.main import main
 from medgan.io import read_volume, write_volume
 from medgan.phantoms.dicom_slices import Truth, Uids, rescaled, stack, truth_of, write_slices
 from medgan.volumes import Volume
-
-AFFINE = np.array([[-2.0, 0, 0, 30], [0, -1.5, 0, 20], [0, 0, 3.0, -40], [0, 0, 0, 1]])
-KEY = b"a secret of more than sixteen bytes"
-
-
-def convert(*arguments: object) -> int:
-    try:
-        main(["convert", *map(str, arguments)])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
-def rows_of(path: Path) -> dict[str, dict[str, Any]]:
-    return {row["source"]: row for row in json.loads(path.read_text())["series"]}
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def require_truth(volume: Volume, truth: Truth) -> None:
@@ -56,24 +34,12 @@ def require_truth(volume: Volume, truth: Truth) -> None:
 
 @pytest.fixture
 def ct() -> Volume:
-    values = np.random.default_rng(0).integers(-1000, 1500, (8, 7, 6)).astype(np.int16)
-    values[0, 0, 0] = -1000
-    return Volume(values, AFFINE, "CT")
+    return random_ct()
 
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    """Two studies: one with CT and MR, one with a gap; a NIfTI file, and a file of another kind."""
-    root = tmp_path / "studies"
-    images = stack()
-    write_slices(rescaled(images, 1, -1024), root / "one" / "ct", "CT", Uids("ct", "one"))
-    write_slices(images, root / "one" / "mr", "MR", Uids("mr", "one"))
-    write_slices(images[:3] + images[4:], root / "two", "CT", Uids("gap", "two"))
-    values = np.random.default_rng(1).integers(0, 900, (5, 6, 7)).astype(np.int16)
-    (root / "more").mkdir()
-    write_volume(Volume(values, AFFINE, "MR"), root / "more" / "brain.nii.gz")
-    (root / "notes.txt").write_text("nothing to see")
-    return root
+    return write_studies(tmp_path / "studies")
 
 
 def test_a_mixed_tree_is_converted_with_one_row_each(studies: Path, tmp_path: Path) -> None:
@@ -243,141 +209,6 @@ def test_two_workers_give_what_one_gives(
     assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
 
 
-def test_files_of_others_are_neither_replaced_nor_removed(
-    studies: Path, ct: Volume, tmp_path: Path
-) -> None:
-    source, out, report = tmp_path / "in", tmp_path / "out", tmp_path / "report.json"
-    source.mkdir()
-    write_volume(ct, source / "scan.nii.gz")
-    out.mkdir()
-    (out / "scan.mha").write_text("of somebody else")
-    (out / ".0123456789ab-other").write_text("of somebody else, too")
-    assert convert(source, out, "--to", "mha", "--json", report) == 1
-    assert rows_of(report)["scan.nii.gz"]["error"]["type"] == "OutputError"
-    assert (out / "scan.mha").read_text() == "of somebody else"
-    assert convert(source, out, "--to", "mha", "--overwrite") == 0
-    assert read_volume(out / "scan.mha").shape == ct.shape
-    assert (out / ".0123456789ab-other").exists()
-
-
-def test_a_result_without_a_place_is_refused_and_the_rest_goes_on(
-    studies: Path, tmp_path: Path
-) -> None:
-    out, report = tmp_path / "out", tmp_path / "report.json"
-    out.mkdir()
-    (out / "more").write_text("a file where a folder is needed")
-    assert convert(studies, out, "--to", "nifti", "--json", report) == 1
-    rows = rows_of(report)
-    assert rows["more/brain.nii.gz"]["error"]["type"] == "OutputError"
-    assert rows["one/ct"]["status"] == "converted"
-    assert not list(out.glob(".*"))
-
-
-def test_a_series_with_a_foreign_file_in_it_is_left_alone(ct: Volume, tmp_path: Path) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    write_volume(ct, source / "scan.nii.gz")
-    assert convert(source, out, "--to", "dicom") == 0
-    first = files_below(out)
-    assert convert(source, out, "--to", "dicom", "--overwrite") == 0
-    assert files_below(out) == first
-    (out / "scan" / "report.txt").write_text("of somebody else")
-    assert convert(source, out, "--to", "dicom", "--overwrite") == 1
-    assert (out / "scan" / "report.txt").read_text() == "of somebody else"
-
-
-def test_a_single_file_becomes_the_file_that_is_named(ct: Volume, tmp_path: Path) -> None:
-    write_volume(ct, tmp_path / "scan.nii.gz")
-    target = tmp_path / "out" / "other.nrrd"
-    assert convert(tmp_path / "scan.nii.gz", target, "--to", "nrrd") == 0
-    assert read_volume(target).shape == ct.shape
-    assert convert(tmp_path / "scan.nii.gz", tmp_path / "x.nrrd", "--to", "nifti") == 2
-
-
-def test_a_forgotten_offset_is_warned_of(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_slices(rescaled(stack(), 1, 0), tmp_path / "in", "CT", Uids("ct", "one"))
-    report = tmp_path / "report.json"
-    assert convert(tmp_path / "in", tmp_path / "out", "--to", "nifti", "--json", report) == 0
-    (row,) = rows_of(report).values()
-    assert "1024" in row["warnings"][0]
-    assert "warning" in capsys.readouterr().err
-
-
-def test_a_mask_is_no_dicom_image(tmp_path: Path) -> None:
-    mask = np.zeros((9, 8, 7), np.uint8)
-    mask[2:7, 2:7, 2:6] = 1
-    write_volume(Volume(mask, AFFINE, "LABEL"), tmp_path / "mask.nii.gz")
-    assert convert(tmp_path / "mask.nii.gz", tmp_path / "out", "--to", "dicom") == 1
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "manifest.csv"]
-
-
-@pytest.mark.parametrize("patient", ["../../x", "/etc/x", "..", "a/b", "\\..\\x", "~", "CON", ""])
-def test_no_patient_id_leads_out_of_the_target(tmp_path: Path, patient: str) -> None:
-    images = [image.with_tags(PatientID=patient) for image in stack(slices=3)]
-    write_slices(images, tmp_path / "a" / "in", "CT", Uids("ct", "one"))
-    before = files_below(tmp_path)
-    out = tmp_path / "a" / "out"
-    name = "{patient_id}/{patient_id}"
-    assert convert(tmp_path / "a" / "in", out, "--to", "nifti", "--name", name) == 0
-    after = files_below(tmp_path)
-    new = after.keys() - before.keys()
-    assert len(new) == 3
-    assert all(path.startswith("a/out/") for path in new)
-
-
-def test_two_sources_never_share_a_name(
-    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = (studies / "one", tmp_path / "out", "--to", "nifti", "--name", "{study}")
-    assert convert(*arguments) == 1
-    assert "two sources would become the same result" in capsys.readouterr().err
-    assert files_below(tmp_path / "out").keys() == {"manifest.csv"}
-
-
-def test_only_the_sources_that_collide_are_refused(ct: Volume, tmp_path: Path) -> None:
-    source, report = tmp_path / "in", tmp_path / "report.json"
-    source.mkdir()
-    for name in ("brain.nii", "brain.nii.gz", "other.nii"):
-        write_volume(ct, source / name)
-    arguments = (source, tmp_path / "out", "--to", "mha", "--json", report)
-    assert convert(*arguments) == 1
-    rows = rows_of(report)
-    assert [row["status"] for row in rows.values()] == ["refused", "refused", "converted"]
-    # What the message recommends must do.
-    assert "{study}/{series}{part}" in rows["brain.nii"]["error"]["message"]
-    assert convert(*arguments, "--name", "{study}/{series}{part}") == 0
-
-
-def test_a_name_that_is_not_utf_8_is_escaped_everywhere(
-    ct: Volume, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source, out, report = tmp_path / "in", tmp_path / "out", tmp_path / "report.json"
-    write_slices(stack(), source / os.fsdecode(b"M\xfcller"), "MR", Uids("mr", "one"))
-    write_volume(ct, source / "scan.nii")
-    (source / "scan.nii").rename(source / os.fsdecode(b"K\xf6hler.nii"))
-    (source / os.fsdecode(b"M\xfcller.txt")).write_text("notes")
-    (source / os.fsdecode(b"broken\xff.nii")).write_text("no volume")
-    write_volume(ct, source / "scan.mha")
-    (source / "scan.mha").rename(source / os.fsdecode(b"itk\xff.mha"))
-    arguments = (source, out, "--to", "nrrd", "--json", report)
-    assert convert(*arguments) == 1
-    rows = rows_of(report)
-    assert {name: row["status"] for name, row in rows.items()} == {
-        "K\\xf6hler.nii": "converted",
-        "M\\xfcller": "converted",
-        "M\\xfcller.txt": "skipped",
-        "broken\\xff.nii": "refused",
-        "itk\\xff.mha": "refused",
-    }
-    assert "M\\xfcller.txt" in capsys.readouterr().out
-    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.nrrd")}
-    assert convert(*arguments) == 1
-    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.nrrd")} == made
-    assert rows_of(report) == rows
-
-
 @pytest.mark.parametrize(
     "more", [(), ("--series", "modality=MR"), ("--deidentify", "--key", "key")]
 )
@@ -424,52 +255,6 @@ def test_an_unreadable_folder_is_a_problem_for_inspect(
     assert found["problem"]["type"] == "FileError"
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "plain"),
-    [
-        (-1000, 1500, "CT"),
-        (0, 900, "MR"),
-        (0, 2500, None),
-        (-200, 300, None),
-        (-4096, 4094, None),
-        (0, 1, None),
-    ],
-)
-def test_dicom_is_only_made_of_what_is_surely_ct_or_mr(
-    tmp_path: Path, low: int, high: int, plain: str | None
-) -> None:
-    values = np.random.default_rng(0).integers(low, high + 1, (9, 8, 7)).astype(np.int16)
-    values[0, 0, :2] = low, high
-    write_volume(Volume(values, AFFINE, "MR"), tmp_path / "scan.nii.gz")
-    arguments = (tmp_path / "scan.nii.gz", tmp_path / "out", "--to", "dicom")
-    assert convert(*arguments) == (0 if plain else 1)
-    if plain:
-        assert read_volume(tmp_path / "out" / "scan").modality == plain
-    assert convert(*arguments, "--modality", "CT") == 0
-    assert read_volume(tmp_path / "out" / "scan").modality == "CT"
-
-
-def test_the_modality_of_dicom_is_kept_through_files(tmp_path: Path) -> None:
-    # A CT of soft tissue only: nothing in its values says CT.
-    write_slices(rescaled(stack(), 0.01, 0), tmp_path / "in", "CT", Uids("ct", "one"))
-    for source, target, to in (("in", "a", "nifti"), ("a", "b", "mha"), ("b", "c", "dicom")):
-        assert convert(tmp_path / source, tmp_path / target, "--to", to) == 0
-    (series,) = {path.parent for path in (tmp_path / "c").rglob("*.dcm")}
-    assert read_volume(series).modality == "CT"
-
-
-def test_a_mask_stays_one_through_files_and_whatever_is_said(tmp_path: Path) -> None:
-    mask = np.zeros((9, 8, 7), np.uint8)
-    mask[2:7, 2:7, 2:6] = 1
-    (tmp_path / "in").mkdir()
-    write_volume(Volume(mask, AFFINE, "LABEL"), tmp_path / "in" / "mask.nii.gz")
-    assert convert(tmp_path / "in", tmp_path / "mha", "--to", "mha") == 0
-    for source in ("in", "mha"):
-        out = tmp_path / f"{source}_dicom"
-        assert convert(tmp_path / source, out, "--to", "dicom", "--modality", "CT") == 1
-        assert files_below(out).keys() == {"manifest.csv"}
-
-
 def test_each_source_has_one_row_in_the_manifest(studies: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     rule = ("--series", "modality=MR")
@@ -485,19 +270,6 @@ def test_why_nothing_was_converted_is_said_once(
 ) -> None:
     assert convert(studies / "one", tmp_path / "out", "--to", "dicom") == 1
     assert capsys.readouterr().out.count("is DICOM already: with --deidentify") == 1
-
-
-def test_no_name_of_a_folder_is_taken_into_de_identified_results(
-    ct: Volume, tmp_path: Path
-) -> None:
-    (tmp_path / "in" / "Doe^Jane").mkdir(parents=True)
-    (tmp_path / "key").write_bytes(KEY)
-    write_volume(ct, tmp_path / "in" / "Doe^Jane" / "jane.nii.gz")
-    arguments = ("--to", "dicom", "--deidentify", "--key", tmp_path / "key")
-    assert convert(tmp_path / "in", tmp_path / "out", *arguments) == 0
-    names = [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.dcm")]
-    assert len(names) == 6
-    assert not [name for name in names if "jane" in name.lower()]
 
 
 @pytest.mark.parametrize(

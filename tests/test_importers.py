@@ -11,6 +11,8 @@ from published import FAMILIES, aged, attention_state, mask_state, resnet_state
 from medgan.errors import ConfigError, ModelError
 from medgan.inference.engine import Engine
 from medgan.models.importers import read_published
+from medgan.models.importers.checkpoint import read_state
+from medgan.models.importers.detect import read_generator
 from medgan.models.tensor_file import load_weights
 from medgan.networks import UNKNOWN
 from medgan.networks.build import build_generators
@@ -141,18 +143,22 @@ def without(state, name):
 
 
 BASE = attention_state(1, contents=9, maps=10, blocks=1)
+LATER = "resnet_blocks.0.conv2.bias"
 WRONG_TENSORS = {
-    "missing": (without(BASE, "conv2.weight"), "encoder.4.weight is missing"),
+    "missing": (without(BASE, "conv2.weight"), "conv2.weight is missing"),
     "no head": (without(BASE, "deconv3_content.weight"), "deconv3_content.weight"),
     "no first": (without(BASE, "conv1.weight"), "conv1.weight"),
     "unknown": (BASE | {"conv9.weight": torch.zeros(1)}, "conv9.weight"),
     "affine norm": (BASE | {"conv1_norm.weight": torch.zeros(8)}, "conv1_norm.weight"),
-    "shape": (BASE | {"conv2.weight": torch.zeros(16, 8, 5, 5)}, "encoder.4.weight has shape"),
+    "shape": (
+        BASE | {"conv2.weight": torch.zeros(16, 8, 5, 5)},
+        r"conv2\.weight has shape \(16, 8, 5, 5\), not \(16, 8, 3, 3\)",
+    ),
     "heads": (BASE | {"deconv3_content.weight": torch.zeros(7, 8, 7, 7)}, "deconv3_content"),
     "flat": (BASE | {"conv1.weight": torch.zeros(8, 49)}, "conv1.weight is not of a 2-D"),
     "long number": (BASE | {f"resnet_blocks{'9' * 5000}.conv1.weight": torch.zeros(1)}, "not have"),
     "narrow": (BASE | {"conv1.weight": torch.zeros(2, 1, 7, 7)}, "width"),
-    "wide": (BASE | {"conv1.weight": torch.zeros(100_000, 1, 1, 1)}, "tensors differ"),
+    "wide": (BASE | {"conv1.weight": torch.zeros(100_000, 1, 1, 1)}, "conv1.weight has shape"),
     "infinite": (BASE | {"conv2.bias": torch.full((16,), torch.inf)}, "conv2.bias"),
     "integers": (BASE | {"conv2.bias": torch.zeros(16, dtype=torch.int32)}, "conv2.bias"),
     "no blocks": ({k: v for k, v in BASE.items() if "resnet" not in k}, "blocks"),
@@ -165,14 +171,23 @@ WRONG_TENSORS = {
     "another": ({"weight": torch.zeros(8)}, "no generator"),
     "gap": (
         without(without(resnet_state(1, blocks=3), "model.11.conv_block.1.weight"), "x"),
-        "blocks.1.layers.1.weight is missing",
+        "model.11.conv_block.1.weight is missing",
+    ),
+    "old spelling": (
+        {k.replace("blocks.0", "blocks1"): v for k, v in without(BASE, LATER).items()},
+        r"resnet_blocks1\.conv2\.bias is missing",
+    ),
+    "second of a block with dropout": (
+        resnet_state(1, dropout=True, blocks=1)
+        | {"model.10.conv_block.6.weight": torch.zeros(32, 32, 5, 5)},
+        r"model\.10\.conv_block\.6\.weight has shape \(32, 32, 5, 5\), not \(32, 32, 3, 3\)",
     ),
     "three halvings": (
         {k.replace("model.1", "model.2"): v for k, v in resnet_state(1, blocks=3).items()}
         | {"model.1.weight": torch.zeros(8, 1, 7, 7)},
         "halves twice",
     ),
-    "no end": (without(mask_state(1, blocks=1), "model.28.weight"), "decoder"),
+    "no end": (without(mask_state(1, blocks=1), "model.28.weight"), r"model\.2\d\.weight"),
     "empty": ({}, "not a mapping"),
     "nested": ({"state_dict": {"conv1.weight": torch.zeros(1)}}, "state_dict"),
     "list": ([torch.zeros(1)], "list"),
@@ -186,6 +201,24 @@ def test_wrong_tensors_are_named(fault, tmp_path):
     with pytest.raises(ModelError, match=message) as caught:
         read_published(saved(tmp_path, [state], ["x.pth"]))
     assert "x.pth" in str(caught.value)
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_tensor_can_be_named_as_its_file_does(name, old, tmp_path):
+    state = FAMILIES[name].state(1, 0)
+    if old and not any("resnet_blocks" in stem for stem in state):
+        pytest.skip("there is one spelling only")
+    (path,) = saved(tmp_path, [aged(state) if old else state], ["x.pth"])
+    file = read_state(path)
+    generator = read_generator(file, path)
+    named = {generator.published_name(ours): tensor for ours, tensor in generator.state.items()}
+    kept = {stem for stem in file if not (old and "running" in stem)}
+    made = {stem.rpartition(".")[2] for stem in named.keys() - kept}
+    assert kept <= named.keys() and made <= {"num_batches_tracked", "bias"}
+    for stem in kept:
+        # of MaskGAN's contents the last is left out
+        assert torch.equal(named[stem], file[stem][: len(named[stem])])
 
 
 class Code:

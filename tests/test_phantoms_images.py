@@ -134,6 +134,16 @@ def test_the_same_seed_scans_the_same_and_wrong_requests_are_refused() -> None:
         scan_head(2, spacing_mm=(0, 1, 1))
 
 
+@pytest.mark.parametrize("randomised", [False, True])
+def test_contrasts_of_one_seed_lie_on_one_another(randomised: bool) -> None:
+    small = {"spacing_mm": (6.0, 6.0, 24.0), "supersample": 1, "randomised": randomised}
+    names = ("t1", "t2", "any") if randomised else ("t1", "t2")
+    scans = [scan_head(2, contrast=name, **small) for name in names]
+    for scan in scans[1:]:
+        np.testing.assert_array_equal(scan.labels.array, scans[0].labels.array)
+        assert not np.array_equal(scan.mr.array, scans[0].mr.array)
+
+
 def slice_of_discs() -> np.ndarray:
     x, y = np.meshgrid(np.arange(256) - 127.5, np.arange(256) - 127.5, indexing="ij")
     radius = np.hypot(x, y)

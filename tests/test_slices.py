@@ -67,7 +67,7 @@ def test_depth_is_counted_from_the_topmost_slice_with_a_body():
 
 def test_without_a_vertex_the_depth_is_not_known():
     stack = SliceStack((prepared([300, 300, 300]),))
-    assert [stack.at(index).depth_mm for index in range(3)] == [0, 0, 0]
+    assert [stack.at(index).depth_mm for index in range(3)] == [None] * 3
 
 
 @pytest.mark.parametrize(

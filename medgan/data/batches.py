@@ -11,12 +11,12 @@ from torch import Tensor
 
 from medgan.config import TrainConfig
 from medgan.data.samples import Sample, SupervisedSample, Way
-from medgan.networks.conditioning import DEPTH_UNIT_MM, UNKNOWN, Context
+from medgan.networks.conditioning import DEPTH_UNIT_MM, UNKNOWN, UNKNOWN_DEPTH, Context
 
 UNPAIRED_STREAM, PHANTOM_STREAM = 1, 2
 
-NO_NEIGHBOURS_SHARE = 0.25
-"""How often a sample is shown without its neighbours: with copies of itself in their place."""
+HIDDEN_SHARE = 0.25
+"""How often a sample is shown without its neighbours, and how often without its depth."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Batches:
         for sample in samples:
             rng = np.random.default_rng([seed, UNPAIRED_STREAM, sample])
             pair = self.unpaired.draw(rng)
-            drawn.append([self._without_neighbours(of_domain, rng) for of_domain in pair])
+            drawn.append([self._partly_told(of_domain, rng) for of_domain in pair])
         of_A, of_B = ([pair[domain] for pair in drawn] for domain in (0, 1))
         return UnpairedBatch(
             stacked(sample.image for sample in of_A),
@@ -152,12 +152,19 @@ class Batches:
             context_of(of_B),
         )
 
-    def _without_neighbours(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """A quarter of the samples lose their neighbours, as made images have none."""
-        if sample.neighbours is None or rng.random() >= NO_NEIGHBOURS_SHARE:
-            return sample
-        copies = self.config.network.neighbours
-        return replace(sample, neighbours=np.concatenate([sample.image] * copies))
+    def _partly_told(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """A quarter of the samples lose their neighbours, as made images have none.
+
+        As many lose their depth where it is told: scans that end below the vertex have none, and
+        generators must have learned what to do without.
+        """
+        network = self.config.network
+        if sample.neighbours is not None and rng.random() < HIDDEN_SHARE:
+            copies = np.concatenate([sample.image] * network.neighbours)
+            sample = replace(sample, neighbours=copies)
+        if network.position and rng.random() < HIDDEN_SHARE:
+            sample = replace(sample, depth_mm=None)
+        return sample
 
     def _phantoms(self, samples: range) -> PhantomBatch:
         assert self.phantoms is not None
@@ -168,7 +175,7 @@ class Batches:
         for sample in samples:
             rng = np.random.default_rng([seed, PHANTOM_STREAM, sample])
             for way, same_way in zip(self.phantoms.draw(rng).ways, ways, strict=True):
-                same_way.append(replace(way, given=self._without_neighbours(way.given, rng)))
+                same_way.append(replace(way, given=self._partly_told(way.given, rng)))
         return PhantomBatch(
             stacked(way.given.image for way in sources),
             stacked(way.truth for way in sources),
@@ -187,10 +194,13 @@ def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:
 
 def context_of(samples: Sequence[Sample]) -> Context:
     """What is known about the samples of a batch."""
-    depth = torch.tensor([sample.depth_mm / DEPTH_UNIT_MM for sample in samples])
+    depths = [
+        UNKNOWN_DEPTH if sample.depth_mm is None else sample.depth_mm / DEPTH_UNIT_MM
+        for sample in samples
+    ]
     return Context(
         _known(sample.neighbours for sample in samples),
-        depth.float(),
+        torch.tensor(depths).float(),
         _known(sample.condition for sample in samples),
     )
 

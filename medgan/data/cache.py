@@ -7,12 +7,14 @@ checksums: without it, or if it disagrees, the entry is made anew.
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medgan.config import PreparationConfig
+from medgan.data.plausibility import implausible
 from medgan.data.preparation import Prepared, prepare
 from medgan.errors import MedganError
 from medgan.io import read_volume, split_suffix, write_json, writing
@@ -42,7 +44,7 @@ def prepare_cached(
     hu_offset: float = 0.0,
     series: str | None = None,
 ) -> Prepared:
-    """Read and prepare a scan, or take it from the cache if the very same was prepared before.
+    """Read and prepare a scan to train on, or take it from the cache if it was prepared before.
 
     Args:
         path: a file or DICOM folder ``read_volume`` knows.
@@ -56,7 +58,8 @@ def prepare_cached(
         The prepared scan; its arrays are mapped from disk and read-only.
 
     Raises:
-        MedganError: the file cannot be read or prepared, or the cache cannot be written.
+        MedganError: the file cannot be read or prepared, holds values that its modality cannot
+            have, or the cache cannot be written.
     """
     path = Path(path)
     key = _key(path, [settings.model_dump(mode="json"), modality, hu_offset, series])
@@ -66,7 +69,8 @@ def prepare_cached(
         volume = read_volume(path, modality=modality, series=series)
         if hu_offset:
             volume = volume.with_array(volume.array.astype(np.float32) + np.float32(hu_offset))
-        _save(prepare(volume, settings), entry)
+        remarks = implausible(volume, path)
+        _save(replace(prepare(volume, settings), remarks=remarks), entry)
         prepared = _load(entry)
     if prepared is None:
         raise MedganError(
@@ -112,6 +116,7 @@ def _save(prepared: Prepared, entry: Path) -> None:
             "synthetic": volume.synthetic,
             "scale": prepared.scale.to_dict(),
             "native_mm": prepared.native_mm,
+            "remarks": prepared.remarks,
             "sha256": {name: content_sha256(entry / f"{name}.npy") for name in _ARRAYS},
         },
     )
@@ -134,6 +139,7 @@ def _load(entry: Path) -> Prepared | None:
             facts["synthetic"],
         )
         x, y, z = facts["native_mm"]
-        return Prepared(volume, mask, margin, scale_from_dict(facts["scale"]), (x, y, z))
+        scale = scale_from_dict(facts["scale"])
+        return Prepared(volume, mask, margin, scale, (x, y, z), tuple(facts["remarks"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -38,7 +38,7 @@ class LabelSlices:
     Attributes:
         labels: (N, L, 256, 256) uint8 at 1 mm, values of ``Tissue``; the slice itself is in the
             middle of L, the lowest is the first.
-        depth_mm: (N,) float64, of its middle below the vertex; 0 where that is not known.
+        depth_mm: (N,) float64, of its middle below the vertex; NaN where that is not known.
         hu: (N, L, 256, 256) int16 HU where a scanner has measured them, -1000 outside the body.
     """
 
@@ -92,7 +92,7 @@ def _head_slices(seed: int, count: int, plane: Plane, offsets_mm: tuple[float, .
     rng = np.random.default_rng([seed, PHANTOM_STREAM])
     surface = crown_of(head) if plane == "axial" else np.empty((0, 3))
     made: list[NDArray[np.uint8]] = []
-    depths: list[float] = []
+    depths: list[float | None] = []
     while len(made) < count:
         tilted = tilted_plane(rng, OFFSET_MM[plane], plane)
         lowest = -np.inf if plane == "axial" else rng.uniform(*LOWEST_MM)
@@ -101,7 +101,7 @@ def _head_slices(seed: int, count: int, plane: Plane, offsets_mm: tuple[float, .
             slab = [_labels(head, tilted, away, lowest) if away else middle for away in offsets_mm]
             made.append(np.stack(slab))
             depths.append(depth_below(surface, tilted.normal, tilted.middle))
-    return LabelSlices(np.stack(made), np.array(depths))
+    return LabelSlices(np.stack(made), np.array(depths, np.float64))
 
 
 def _labels(

@@ -72,8 +72,8 @@ class LabelVolume:
         matrix = Rotation.from_euler("xyz", turn, degrees=True).as_matrix() * voxels
         return Pose.about(self._somewhere(rng).astype(np.float64), matrix, shape)
 
-    def depth_mm(self, pose: Pose, slice_mm: float) -> float:
-        """How far a patch's middle lies below the vertex along its third axis, 0 if not known."""
+    def depth_mm(self, pose: Pose, slice_mm: float) -> float | None:
+        """How far a patch's middle lies below the vertex along its third axis, if that is known."""
         middle = pose.offset + pose.matrix @ ((np.array(pose.shape) - 1) / 2)
         up = np.linalg.inv(pose.matrix)[2] * slice_mm
         return depth_below(crown(self.labels, _CROWN_STRIDE), up, middle)

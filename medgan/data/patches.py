@@ -44,7 +44,7 @@ class PatchSource:
         image = view.of_image(self.images)
         if self.is_mr:
             image = vary_contrast(image, rng)
-        depth = self.frame.known_depth_mm(index) or 0.0
+        depth = self.frame.known_depth_mm(index)
         return Sample(image, view.of_mask(self.body), depth_mm=depth)
 
 

@@ -46,7 +46,7 @@ def scaled_sample(
     images: PhantomImages,
     preparation: PreparationConfig,
     rng: np.random.Generator,
-    depth_mm: float,
+    depth_mm: float | None,
 ) -> tuple[PhantomSample, SampleScales]:
     """The sample that a phantom's images make, as prepared scans are scaled.
 
@@ -54,7 +54,7 @@ def scaled_sample(
         images: MR and CT.
         preparation: scales of MR and CT.
         rng: draws the CT's noise, and what part of a scan cannot know of the whole scan's scale.
-        depth_mm: of the images' middle below the vertex.
+        depth_mm: of the images' middle below the vertex; None where that is not known.
 
     Returns:
         The sample without neighbours, and the scales for those.

@@ -1,5 +1,6 @@
 """Training samples from phantoms: label slices, imaged anew for every sample."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -102,16 +103,18 @@ class PhantomSlices:
             slices = self.scanned[plane]
         index = rng.integers(len(slices.labels))
         hu = None if slices.hu is None else slices.hu[index]
-        return _Slab(np.asarray(slices.labels[index]), hu, float(slices.depth_mm[index]))
+        depth_mm = float(slices.depth_mm[index])
+        known = None if math.isnan(depth_mm) else depth_mm
+        return _Slab(np.asarray(slices.labels[index]), hu, known)
 
 
 @dataclass(frozen=True, eq=False)
 class _Slab:
-    """One entry of ``LabelSlices``: labels (L, 256, 256), HU of the same shape, depth in mm."""
+    """One entry of ``LabelSlices``: labels (L, 256, 256), HU of the same shape, depth if known."""
 
     labels: NDArray[np.uint8]
     hu: NDArray[np.int16] | None
-    depth_mm: float
+    depth_mm: float | None
 
     @property
     def middle(self) -> int:

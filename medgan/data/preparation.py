@@ -40,6 +40,7 @@ class Prepared:
         mask_with_margin: (X, Y, Z) bool, the patient and a margin.
         scale: from the unit to [-1, 1].
         native_mm: edges of the scan's own voxels, along the axes of ``volume``.
+        remarks: what is odd about its values, of scans that are trained on.
     """
 
     volume: Volume
@@ -47,6 +48,7 @@ class Prepared:
     mask_with_margin: Mask
     scale: Scale
     native_mm: tuple[float, float, float]
+    remarks: tuple[str, ...] = ()
 
     def scaled(self) -> NDArray[np.float32]:
         """The volume's values, (X, Y, Z) float32 in [-1, 1], background at -1."""

@@ -21,14 +21,14 @@ class Sample:
         body: (1, *S) bool.
         neighbours: (N * C, *S) float32 in [-1, 1], the slices beside it, from the lowest to the
             highest; None in trainings without.
-        depth_mm: of its middle below the vertex; 0 where that is not known.
+        depth_mm: of its middle below the vertex; None where that is not known.
         condition: (M, *S) float32 in [-1, 1], maps of what is wanted; None in trainings without.
     """
 
     image: Image
     body: Mask
     neighbours: Image | None = None
-    depth_mm: float = 0.0
+    depth_mm: float | None = None
     condition: Image | None = None
 
 
@@ -65,7 +65,7 @@ class PhantomSample:
         body: (1, *S) bool, the head.
         mr_neighbours: (N * C, *S) beside ``mr``; None in trainings without.
         ct_neighbours: (N, *S) beside ``noisy_ct``.
-        depth_mm: of its middle below the vertex.
+        depth_mm: of its middle below the vertex; None where that is not known.
     """
 
     mr: Image
@@ -75,7 +75,7 @@ class PhantomSample:
     body: Mask
     mr_neighbours: Image | None = None
     ct_neighbours: Image | None = None
-    depth_mm: float = 0.0
+    depth_mm: float | None = None
 
     def given(self, modality: Literal["MR", "CT"]) -> Sample:
         """What a network that reads MR or CT is given of it."""

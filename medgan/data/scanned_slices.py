@@ -50,7 +50,7 @@ def _slices(
     shape = (len(offsets_mm), FINE_SIZE, FINE_SIZE)
     labels: list[NDArray[np.uint8]] = []
     hu: list[NDArray[np.int16]] = []
-    depths: list[float] = []
+    depths: list[float | None] = []
     while len(labels) < SLICES_PER_SCAN:
         tilted = tilted_plane(rng, (-half_mm, half_mm), plane)
         points = np.concatenate([tilted.moved(away) for away in offsets_mm])
@@ -61,4 +61,4 @@ def _slices(
             labels.append(drawn)
             hu.append(np.round(measured).astype(np.int16))
             depths.append(depth_below(surface, tilted.normal, tilted.middle))
-    return LabelSlices(np.stack(labels), np.array(depths), np.stack(hu))
+    return LabelSlices(np.stack(labels), np.array(depths, np.float64), np.stack(hu))

@@ -46,7 +46,7 @@ class SliceStack:
             offsets = [k for k in range(-half, half + 1) if k]
             chosen = [min(max(index + k, 0), last) for k in offsets]
             beside = np.concatenate([self.images[..., k] for k in chosen])
-        depth = self.frame.known_depth_mm(index) or 0.0
+        depth = self.frame.known_depth_mm(index)
         return Sample(self.images[..., index], self.bodies[None, :, :, index], beside, depth)
 
 

@@ -30,7 +30,7 @@ def crown(labels: NDArray[np.uint8], stride: int = 1) -> NDArray[np.float64]:
 
 def depth_below(
     surface: NDArray[np.float64], up: NDArray[np.float64], middle: NDArray[np.float64]
-) -> float:
+) -> float | None:
     """Distance from the highest point of a head down to a slice, along the slice's normal.
 
     Args:
@@ -39,8 +39,8 @@ def depth_below(
         middle: (3,) a point of the slice.
 
     Returns:
-        mm, negative above the head; 0 where the vertex is not known.
+        mm, negative above the head; None where the vertex is not known.
     """
     if not len(surface):
-        return 0.0
+        return None
     return float((surface @ up).max() - middle @ up)

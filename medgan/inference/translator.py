@@ -85,7 +85,9 @@ class Translator:
         flat = card.network.spatial_dims == 2
         least = card.preparation.matrix if flat else card.preparation.patch
         generator = model.generator(direction).to(device)
-        self.engine = Engine(generator, card.network, least, device, bf16)
+        self.engine = Engine(
+            generator, card.network, least, device, bf16, unknown_depth=card.unknown_depth
+        )
 
     @classmethod
     def load(cls, place: Path | str, direction: Direction = "forward") -> Self:

@@ -48,6 +48,8 @@ class SetOptions:
         window_hu: HU shown as 0 and 1; None: that of the extractor if it has one, else of the lung
             with annotations and of the head without.
         modality: of volumes; None: told from the values.
+        people: whether images show people, one of whom several images may show; False: natural
+            pictures, each of which stands by itself.
         patients: how to tell the patient from a name; see ``open_set``.
         splits: divisions of the real set, at least ten.
         kid_subset: images in each KID subset; None: 1000, or all that are compared where fewer.
@@ -62,6 +64,7 @@ class SetOptions:
     crop_mm: float | None = None
     window_hu: tuple[float, float] | None = None
     modality: Modality | None = None
+    people: bool = True
     patients: str | None = None
     splits: int = SPLITS
     kid_subset: int | None = None
@@ -89,7 +92,8 @@ def compare_sets(
         A document ready for JSON: the numbers, ``floor_`` and the same for real against real
         images, counts, ``features``, ``region``, ``warnings`` and, for three planes, each of them
         under ``planes``, with means above and the smallest counts. A variant of KID adds
-        ``kid_variant``, what it is, and its numbers, whose keys end with its name.
+        ``kid_variant``, what it is, and its numbers, whose keys end with its name. ``people``
+        is there, and false, where images show none.
 
     Raises:
         FileError: a folder, mask or annotation file is missing or unreadable.
@@ -113,14 +117,15 @@ def compare_sets(
             raise ConfigError("only CT has a window in HU", measured=kind)
         compared = _compare(reals, fakes, chosen)
         published = _published(reals, fakes, chosen)
-    warnings = _warnings(sets, reals, fakes, compared)
+    warnings = _warnings(sets, reals, fakes, compared, people=chosen.people)
     if published and extractor.facts.name != ATTENTIONGAN_FEATURES:
         warnings.append(
             f"{ATTENTIONGAN} was published with {ATTENTIONGAN_FEATURES} features: with "
             f"{extractor.facts.name} its numbers compare with no published table"
         )
     rows = {plane: _row(found) | published.get(plane, {}) for plane, found in compared.items()}
-    return _document(rows, extractor.facts, rules[0], kind, warnings)
+    document = _document(rows, extractor.facts, rules[0], kind, warnings)
+    return document if chosen.people else {**document, "people": False}
 
 
 def _compare(
@@ -205,6 +210,8 @@ def _warnings(
     reals: SetFeatures,
     fakes: SetFeatures,
     compared: Mapping[Plane, SetComparison],
+    *,
+    people: bool,
 ) -> list[str]:
     found = []
     least = min(compared.values(), key=lambda one: one.n_compared)
@@ -213,7 +220,7 @@ def _warnings(
             f"{least.n_compared} images are compared at a time and each has {least.dimension} "
             "features: FID is mostly the bias of a small set and says nothing without its floor"
         )
-    if least.n_patients is None:
+    if people and least.n_patients is None:
         found.append(
             "patients are not known: the floor has the same people on both sides and may be too low"
         )

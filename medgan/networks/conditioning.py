@@ -17,8 +17,8 @@ class Context:
         neighbours: (B, N * C, *S) float in [-1, 1]: the N nearest slices, half of them below and
             half above, from the lowest to the highest; None where nothing is known of them, which
             a generator takes as N copies of the image.
-        depth: (B,) float: distance below the vertex in units of ``DEPTH_UNIT_MM``; None where it
-            is not known, which counts as 0.
+        depth: (B,) float: distance below the vertex in units of ``DEPTH_UNIT_MM``, and
+            ``UNKNOWN_DEPTH`` where it is not known; None where it is not known of any.
         condition: (B, M, *S) float in [-1, 1]: maps of what is wanted where, such as the mask of a
             nodule, -1 where nothing is; None stands for -1 everywhere.
     """
@@ -65,6 +65,10 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 
 DEPTH_UNIT_MM = 100.0
+
+UNKNOWN_DEPTH = -1.0
+"""Stands for a depth that is not known: 100 mm above the vertex, where there is nothing to show."""
+
 UNKNOWN = Context()
 
 
@@ -101,9 +105,10 @@ class Conditioning:
             copies = image.repeat(1, self.neighbours, *[1] * (image.ndim - 2))
             parts.append(copies if context.neighbours is None else context.neighbours)
         if self.position:
-            plane = torch.zeros_like(image[:, :1])
+            plane = torch.full_like(image[:, :1], UNKNOWN_DEPTH)
             if context.depth is not None:
-                plane = plane + context.depth.to(plane).reshape(-1, *[1] * (image.ndim - 1))
+                depth = context.depth.to(plane).reshape(-1, *[1] * (image.ndim - 1))
+                plane = depth.expand_as(plane)
             parts.append(plane)
         if self.conditions:
             parts.append(condition_of(image, context, self.conditions))

@@ -22,6 +22,8 @@ from medgan.volumes.volume import Volume
 FIELD_OF_VIEW_MM = (184.0, 236.0, 216.0)
 _CENTRE_MM = np.array([0.0, 6.0, -16.0])
 
+RANDOMISED_STREAM = 2
+
 
 @dataclass(frozen=True)
 class HeadScan:
@@ -48,11 +50,11 @@ def scan_head(
     supersample: int = 2,
     noise: bool = True,
 ) -> HeadScan:
-    """Scan a phantom head in a random pose.
+    """Scan a phantom head in a random pose; all contrasts of a seed are in register.
 
     Args:
         seed: of the anatomy, pose, contrast and noise.
-        contrast: ``"t1"`` or ``"t2"``.
+        contrast: ``"t1"`` or ``"t2"``, where randomised also ``"any"``.
         spacing_mm: voxel size along (X, Y, Z).
         shape: number of voxels; by default enough for the head from vertex to chin.
         randomised: draw sequence and tissues at random instead of taking the usual ones.
@@ -69,7 +71,9 @@ def scan_head(
             measured=(spacing_mm, shape, supersample),
         )
     rng = np.random.default_rng([seed, 1])
-    values = _tissue_values(rng, contrast, randomised)
+    # of a stream of its own: the pose must not depend on the contrast
+    imagined = np.random.default_rng([seed, RANDOMISED_STREAM])
+    values = _tissue_values(imagined if randomised else rng, contrast, randomised)
     if shape is None:
         x, y, z = (
             round(extent / step) for extent, step in zip(FIELD_OF_VIEW_MM, spacing_mm, strict=True)

@@ -104,7 +104,7 @@ def _measure(
             picture = read_picture(path, channels, rows_and_columns)
             upright = picture[0] if channels == 1 else np.moveaxis(picture, 0, -1)
             np.save(Path(real) / f"{number:06}.npy", upright)
-        options = SetOptions(kid_variant=ATTENTIONGAN, seed=config.training.seed)
+        options = SetOptions(people=False, kid_variant=ATTENTIONGAN, seed=config.training.seed)
         document = compare_sets(Path(real), folder, extractor, options)
     return PictureDirection(NAMES[direction], document, shown)
 

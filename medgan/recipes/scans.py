@@ -1,8 +1,10 @@
 """The scans of a training: where they lie, how they are read, what a training gets of them."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from medgan.data.cache import prepare_cached
 from medgan.data.patches import UnpairedPatches
 from medgan.data.phantom_patches import PhantomPatches
 from medgan.data.phantom_slices import PhantomSlices
+from medgan.data.plausibility import implausible
 from medgan.data.preparation import prepare_channels
 from medgan.data.registration import register_deformable, register_rigid
 from medgan.data.slices import Scan, UnpairedSlices
@@ -30,6 +33,8 @@ from medgan.volumes.geometry import Grid
 from medgan.volumes.resampling import resample
 
 DATA_VARIABLE = "MEDGAN_DATA"
+
+_log = logging.getLogger(__name__)
 
 
 def scan_material(config: TrainConfig) -> Material:
@@ -136,12 +141,15 @@ def prepared_scans(
 ) -> tuple[Scan, ...]:
     """Scans as the networks see them, from the cache where they are there.
 
+    What is odd about their values is logged, with the number of the scan instead of its name.
+
     Raises:
         ConfigError: a scan has more or fewer contrasts than the network has channels for it.
+        DataError: a scan with values that its modality cannot have.
     """
     wanted = config.network.channels[0 if modality == config.source else 1]
-    prepared = []
-    for scan in scans:
+    prepared: list[Scan] = []
+    for number, scan in enumerate(scans, 1):
         if 1 + len(scan.also) != wanted:
             raise ConfigError(
                 "the number of contrasts differs from the network's channels",
@@ -150,12 +158,16 @@ def prepared_scans(
                 limit=wanted,
                 remedy="Name the other contrasts under `also`, or set network.channels",
             )
-        paths = scan_paths(config, scan)
-        if scan.also:
-            contrasts = [read_scan(config, scan, modality)]
-            contrasts += [read_volume(path, modality=modality) for path in paths[1:]]
-            prepared.append(prepare_channels(contrasts, config.preparation))
-            continue
+        prepared.append(_prepared(config, scan, modality))
+        for remark in dict.fromkeys(remark for one in prepared[-1] for remark in one.remarks):
+            _log.warning("%s scan %d of %d: %s", modality, number, len(scans), remark)
+    return tuple(prepared)
+
+
+def _prepared(config: TrainConfig, scan: ScanConfig, modality: Modality) -> Scan:
+    """One scan as the networks see it."""
+    paths = scan_paths(config, scan)
+    if not scan.also:
         one = prepare_cached(
             paths[0],
             config.preparation,
@@ -163,8 +175,12 @@ def prepared_scans(
             hu_offset=scan.hu_offset,
             series=scan.series,
         )
-        prepared.append((one,))
-    return tuple(prepared)
+        return (one,)
+    contrasts = [read_scan(config, scan, modality)]
+    contrasts += [read_volume(path, modality=modality) for path in paths[1:]]
+    remarks = [implausible(one, path) for one, path in zip(contrasts, paths, strict=True)]
+    prepared = prepare_channels(contrasts, config.preparation)
+    return [replace(p, remarks=odd) for p, odd in zip(prepared, remarks, strict=True)]
 
 
 def read_scan(config: TrainConfig, scan: ScanConfig, modality: Modality) -> Volume:

@@ -27,10 +27,11 @@ def distance_table(document: Document) -> Table:
 def definition_text(document: Document) -> str:
     """Region, sample, splits, network and window in one line."""
     patients = document["n_patients"]
-    people = "unknown patients" if patients is None else counted(patients, "patient")
+    shown = "unknown patients" if patients is None else counted(patients, "patient")
+    people = f"{shown} in the real set; " if document.get("people", True) else ""
     text = (
         f"{document['region']} region; {document['n_compared']} images at a time of "
-        f"{document['n_real']} real and {document['n_fake']} others; {people} in the real set; "
+        f"{document['n_real']} real and {document['n_fake']} others; {people}"
         f"{document['splits']} splits by {document['split_by']}; "
         f"weights {document['features']['hash'][:12]}; window {document['features']['window']}"
     )

@@ -32,10 +32,15 @@ def read_aggan(state: Mapping[str, Tensor], where: object) -> PublishedGenerator
     network = network_config(
         where,
         generator="mask",
-        channels=(generator.channels, kernel(generator.state, generator.last, where)[0] - 1),
+        channels=(
+            generator.channels,
+            kernel(state, generator.published_name(generator.last), where)[0] - 1,
+        ),
         width=generator.width,
         blocks=generator.blocks,
         norm="batch" if generator.batch_norm else "instance",
         bounded=False,
     )
-    return PublishedGenerator("AttentionGAN-v1", ATTENTIONGAN_LICENCE, network, generator.state)
+    return PublishedGenerator(
+        "AttentionGAN-v1", ATTENTIONGAN_LICENCE, network, generator.state, generator.published_name
+    )

@@ -4,7 +4,7 @@ The authors save 54 tensors: three convolutions, two a block, and two decoders o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -36,6 +36,10 @@ _BLOCK = re.compile(r"resnet_blocks\.(\d{1,4})\.conv([12])")
 _OLD_BLOCK = re.compile(r"resnet_blocks(\d{1,4})\.conv([12])")
 _BLOCK_LAYER = {"1": 1, "2": 5}
 
+_OUR_STEM = {ours: theirs for theirs, ours in _STEM.items()}
+_OUR_BLOCK = re.compile(r"blocks\.(\d+)\.layers\.(\d+)")
+_OUR_BLOCK_LAYER = {str(ours): theirs for theirs, ours in _BLOCK_LAYER.items()}
+
 
 def is_attentiongan(state: Mapping[str, Tensor]) -> bool:
     """Whether the tensors are called as in AttentionGAN's second scheme and its descendants."""
@@ -66,7 +70,9 @@ def read_attentiongan(state: Mapping[str, Tensor], where: object) -> PublishedGe
         copy_input=copies,
     )
     family = "AttentionGAN" if copies else "AttentionGAN-geo"
-    return PublishedGenerator(family, ATTENTIONGAN_LICENCE, network, renamed(state, where))
+    return PublishedGenerator(
+        family, ATTENTIONGAN_LICENCE, network, renamed(state, where), published_names(state)
+    )
 
 
 def heads(state: Mapping[str, Tensor], where: object) -> tuple[int, int, int]:
@@ -87,6 +93,21 @@ def count_blocks(state: Mapping[str, Tensor]) -> int:
     stems = (name.rpartition(".")[0] for name in state)
     found = (_BLOCK.fullmatch(stem) or _OLD_BLOCK.fullmatch(stem) for stem in stems)
     return len({match[1] for match in found if match})
+
+
+def published_names(state: Mapping[str, Tensor]) -> Callable[[str], str]:
+    """From names of ``AttentionGenerator`` to those of the authors, in the spelling of a file."""
+    old = any(_OLD_BLOCK.fullmatch(name.rpartition(".")[0]) for name in state)
+
+    def published(name: str) -> str:
+        stem, _, kind = name.rpartition(".")
+        block = _OUR_BLOCK.fullmatch(stem)
+        if block is None:
+            return f"{_OUR_STEM[stem]}.{kind}"
+        number = f"{int(block[1]) + 1}" if old else f".{block[1]}"
+        return f"resnet_blocks{number}.conv{_OUR_BLOCK_LAYER[block[2]]}.{kind}"
+
+    return published
 
 
 def renamed(state: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:

@@ -63,9 +63,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     }
 
 
-def shown(names: list[str]) -> str:
+def shown(names: list[str], between: str = ", ") -> str:
     """The first of some names, for a message."""
-    return ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    more = ["..."] * (len(names) > _SHOWN)
+    return between.join(sorted(names)[:_SHOWN] + more)
 
 
 def _require_uncompressed(path: Path, size: int) -> None:

@@ -21,7 +21,10 @@ def read_cyclegan(state: Mapping[str, Tensor], where: object) -> PublishedGenera
     network = network_config(
         where,
         generator="resnet",
-        channels=(generator.channels, kernel(generator.state, generator.last, where)[0]),
+        channels=(
+            generator.channels,
+            kernel(state, generator.published_name(generator.last), where)[0],
+        ),
         width=generator.width,
         blocks=generator.blocks,
         norm="batch" if generator.batch_norm else "instance",
@@ -31,7 +34,12 @@ def read_cyclegan(state: Mapping[str, Tensor], where: object) -> PublishedGenera
         tensors = _zero_biases(tensors) | tensors
     notes = ("trained with dropout, which a translation leaves out",) * generator.dropout
     return PublishedGenerator(
-        "CycleGAN", "BSD-2-Clause (CycleGAN and pix2pix)", network, tensors, notes
+        "CycleGAN",
+        "BSD-2-Clause (CycleGAN and pix2pix)",
+        network,
+        tensors,
+        generator.published_name,
+        notes,
     )
 
 

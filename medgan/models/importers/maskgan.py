@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from medgan.models.importers.attentiongan import CONTENT, count_blocks, heads, renamed
+from medgan.models.importers.attentiongan import (
+    CONTENT,
+    count_blocks,
+    heads,
+    published_names,
+    renamed,
+)
 from medgan.models.importers.published import PublishedGenerator, kernel, network_config
 
 
@@ -30,5 +36,6 @@ def read_maskgan(state: Mapping[str, Tensor], where: object) -> PublishedGenerat
         "unknown: no licence given by its authors",
         network,
         renamed({**state, **used}, where),
+        published_names(state),
         (f"the {maps}th content, which is never used, was left out",),
     )

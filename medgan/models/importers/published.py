@@ -1,6 +1,6 @@
 """A generator as it was published, under medgan's names; and what the importers share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ class PublishedGenerator:
         licence: of that code.
         network: its architecture; ``channels`` are those that it reads and writes.
         state: tensors by the names of medgan's generator.
+        published_name: from such a name to the one in the file, whether it is there or not.
         notes: what was left out or added, for people.
     """
 
@@ -32,7 +33,43 @@ class PublishedGenerator:
     licence: str
     network: NetworkConfig
     state: dict[str, Tensor]
+    published_name: Callable[[str], str]
     notes: tuple[str, ...] = ()
+
+
+def require_fit(
+    generator: PublishedGenerator,
+    file: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    where: object,
+) -> None:
+    """Refuse a generator whose tensors are not those of the architecture that they imply.
+
+    Args:
+        generator: as it was read.
+        file: the tensors under their authors' names.
+        expected: those of medgan's network of that architecture.
+        where: file, for the message.
+
+    Raises:
+        ModelError: names or shapes differ; the message names the tensors as the file does.
+    """
+    state, named = generator.state, generator.published_name
+    faults = [f"{named(name)} is missing" for name in expected.keys() - state.keys()]
+    faults += [f"{named(name)} is not expected" for name in state.keys() - expected.keys()]
+    faults += [
+        f"{named(name)} has shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected.keys() & state.keys()
+        # what the file does not hold was made to fit a tensor that is named itself
+        if state[name].shape != expected[name].shape and named(name) in file
+    ]
+    if faults:
+        raise ModelError(
+            f"not the tensors of a generator of {generator.family}: {shown(faults, '; ')}",
+            where=where,
+            measured=f"{len(faults)} that differ",
+            remedy="Give the generator's whole state_dict(), as its authors' code saves it",
+        )
 
 
 def kernel(state: Mapping[str, Tensor], name: str, where: object) -> tuple[int, ...]:

@@ -13,9 +13,8 @@ from medgan.errors import ConfigError, ModelError
 from medgan.io.files import content_sha256
 from medgan.models.importers.checkpoint import read_state
 from medgan.models.importers.detect import Family, read_generator
-from medgan.models.importers.published import PublishedGenerator
+from medgan.models.importers.published import PublishedGenerator, require_fit
 from medgan.models.model_file import Direction
-from medgan.models.tensor_file import load_weights
 from medgan.networks.build import build_generators
 
 _NAMED = re.compile(r"(?:^|_)(?:net_?)?G_(A2B|B2A|A|B)$")
@@ -71,13 +70,18 @@ def read_published(paths: Sequence[Path], family: Family | None = None) -> Impor
             together.
     """
     placed = _placed(paths)
-    read = {way: read_generator(read_state(path), path, family) for way, path in placed.items()}
+    files = {way: read_state(path) for way, path in placed.items()}
+    read = {way: read_generator(files[way], path, family) for way, path in placed.items()}
     networks = {way: _from_A_to_B(generator, way) for way, generator in read.items()}
     first = next(iter(read.values()))
     network = next(iter(networks.values()))
     if len(read) == 2:
         _require_one_kind(read["forward"], read["backward"], networks)
-    _require_fit(read, network, placed)
+    # without memory of its own, so that shapes are compared before anything is allocated
+    with torch.device("meta"):
+        built = dict(zip(("forward", "backward"), build_generators(network), strict=True))
+    for way, generator in read.items():
+        require_fit(generator, files[way], built[way].state_dict(), placed[way])
     return Imported(
         first.family,
         first.licence,
@@ -87,26 +91,6 @@ def read_published(paths: Sequence[Path], family: Family | None = None) -> Impor
         {way: content_sha256(path) for way, path in placed.items()},
         first.notes,
     )
-
-
-def _require_fit(
-    read: dict[Direction, PublishedGenerator],
-    network: NetworkConfig,
-    placed: dict[Direction, Path],
-) -> None:
-    # without memory of its own, so that shapes are compared before anything is allocated
-    with torch.device("meta"):
-        generators = dict(zip(("forward", "backward"), build_generators(network), strict=True))
-    for way, generator in read.items():
-        shapes = {name: tensor.to("meta") for name, tensor in generator.state.items()}
-        try:
-            load_weights(generators[way], shapes, where=placed[way])
-        except ModelError as error:
-            raise ModelError(
-                error.what,
-                where=error.where,
-                remedy="The names are medgan's, whose layers are in the published order",
-            ) from error
 
 
 def _placed(paths: Sequence[Path]) -> dict[Direction, Path]:

@@ -42,6 +42,16 @@ class SequentialGenerator:
     batch_norm: bool
     dropout: bool
 
+    def published_name(self, name: str) -> str:
+        """What a tensor of medgan's generator is called in the file."""
+        part, number, rest = name.split(".", 2)
+        if part != "blocks":
+            first = 0 if part == "encoder" else _ENCODER + self.blocks
+            return f"model.{first + int(number)}.{rest}"
+        _, layer, kind = rest.split(".")
+        shifted = int(layer) + (self.dropout and int(layer) >= _DROPOUT)
+        return f"model.{_ENCODER + int(number)}.conv_block.{shifted}.{kind}"
+
 
 def is_sequential(state: Mapping[str, Tensor]) -> bool:
     """Whether layers are numbered through, with residual blocks among them."""
