@@ -135,8 +135,11 @@ def slices(
     from medgan.inference.nodule_plan import InsertionPlan
     from medgan.inference.slice_writing import SlicePlan, paint_scans
 
-    wanted = None if density is None else density.value
-    new = InsertionPlan(per_scan, diameter, wanted, on_wall, seed) if per_scan else None
+    new = None
+    if per_scan:
+        new = InsertionPlan(
+            per_scan, diameter, None if density is None else density.value, on_wall, seed
+        )
     plan = SlicePlan(new, every, seed)
     _require_apart(scans, out)
     painter = SlicePainter.load(model)

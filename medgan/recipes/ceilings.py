@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -105,11 +106,13 @@ def _probes(channels: int, size: int, device: torch.device) -> list[Probe]:
             kernels = kernels.to(memory_format=layout)
             flop = 2.0 * amount.images * (3 * channels * size) ** 2
             probes.append(
-                Probe("convolution", precision, flop, lambda x=image, w=kernels: _convolved(x, w))
+                Probe("convolution", precision, flop, partial(_convolved, image, kernels))
             )
         matrix = torch.randn(side, side, device=device, dtype=dtype)
         flop = 2.0 * side**3
-        probes.append(Probe("matrix_product", precision, flop, lambda m=matrix: m @ m))
+        probes.append(
+            Probe("matrix_product", precision, flop, partial(torch.matmul, matrix, matrix))
+        )
     return probes
 
 

@@ -32,7 +32,7 @@ class Spread:
     @classmethod
     def of(cls, values: ArrayLike) -> Self:
         """Of at least one value."""
-        lower, middle, upper = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+        lower, middle, upper = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75)).tolist()
         return cls(middle, (lower, upper))
 
 
