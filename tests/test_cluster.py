@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import dask
 import pytest
@@ -21,21 +22,24 @@ from medgan.inference.planning import Request, plan
 from medgan.inference.translator import Translator
 from medgan.io import write_volume
 from medgan.io.batch import cluster as engine
-from medgan.io.batch.cluster import Cluster, Sight
-from medgan.io.dicom.write import Identity, write_series
+from medgan.io.batch import sight as seeing
+from medgan.io.batch.cluster import Cluster
+from medgan.io.batch.sight import Sight
+from medgan.io.dicom.write import write_series
 from medgan.phantoms.dicom_slices import Uids, rescaled, stack, write_slices
 from medgan.phantoms.scan import scan_head
 
 ROOT = Path(__file__).parents[1]
 EPOCH = "1800000000"
+CREATED = datetime(2026, 11, 22, 15, 0, 1, tzinfo=UTC)
 CLI = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[LocalCluster]:
-    """Two workers, who give up an item that has killed two of them."""
+    """Two workers of a scheduler that gives up an item with the first worker that it kills."""
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         LocalCluster(
             n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0"
         ) as cluster,
@@ -89,7 +93,7 @@ def test_a_translation_loses_nothing_when_a_worker_is_killed(
     head = replace(scan_head(4, spacing_mm=(6.0, 6.0, 12.0), supersample=1).mr, synthetic=False)
     for number in range(3):
         shifted = head.with_array(head.array + number)
-        write_series(shifted, source / f"study {number}" / "mr", Identity(), seed=f"{number}")
+        write_series(shifted, source / f"{number}" / "mr", created=CREATED, seed=f"{number}")
         write_volume(shifted, source / f"{number}.nii.gz")
     (source / "broken.nii.gz").write_bytes(b"not an image")
     alone = plan(Request(tiny_run, source, tmp_path / "alone"), translator)
@@ -124,6 +128,8 @@ def work(folder: Path, number: int) -> str:
     tried = folder / f"tried {number}"
     if number == 5 or (number == 3 and not tried.exists()):
         tried.touch()
+        # dask does not replace a worker that dies before it has been heard of
+        time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGKILL)
     return f"{number} done"
 
@@ -173,7 +179,7 @@ def test_workers_with_several_threads_are_refused(tmp_path: Path) -> None:
 def test_a_worker_that_sees_other_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SEEN_WITHIN_S", 0.0)
+    monkeypatch.setattr(seeing, "SEEN_WITHIN_S", 0.0)
     seen = sight(tmp_path)
     seen.require()
     for spoil, culprit in (
@@ -196,6 +202,17 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path) -> None:
         next(cluster.map(str, [1], sight(tmp_path), give_up))
 
 
+def test_a_batch_whose_workers_have_gone_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(engine, "WITHOUT_WORKERS_S", 0.3)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
+        cluster = Cluster(empty.scheduler_address)
+        with pytest.raises(OutputError, match="no worker is left"):
+            next(cluster.map(str, [1], sight(tmp_path), give_up))
+
+
 def test_options_that_contradict_each_other_are_refused(
     studies: Path, tiny_run: Path, tmp_path: Path, medgan_cli: CLI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,14 +229,25 @@ def test_options_that_contradict_each_other_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_lost_scheduler_ends_the_batch_with_advice() -> None:
-    from distributed import CancelledError
+def slow(number: int) -> int:
+    time.sleep(0.2)
+    return number
 
-    def gone() -> None:
-        raise CancelledError("scheduler")
 
-    with pytest.raises(OutputError, match="what is finished is kept"):
-        engine._result(SimpleNamespace(result=gone))
+def test_a_lost_scheduler_ends_the_batch_with_advice(tmp_path: Path) -> None:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as doomed,
+    ):
+        rows = Cluster(doomed.scheduler_address).map(slow, range(40), sight(tmp_path), give_up)
+        next(rows)
+        doomed.close()
+        with pytest.raises(
+            OutputError, match=r"the connection .* is lost.*what is finished is kept"
+        ):
+            list(rows)
 
 
 SBATCH = """#!/bin/sh

@@ -10,7 +10,8 @@ import torch
 from medgan.errors import MedganError, ModelError
 from medgan.inference.job import Job, Outcome, attempt, failed
 from medgan.inference.translator import Translator
-from medgan.io.batch.cluster import LOCAL, Cluster, Sight
+from medgan.io.batch.cluster import LOCAL, Cluster
+from medgan.io.batch.sight import Sight
 from medgan.io.batch.workers import map_in_workers
 from medgan.models.model_file import Direction
 

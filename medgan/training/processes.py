@@ -109,7 +109,10 @@ class Processes:
         if self.several:
             with _others(), torch.no_grad():
                 for tensor in module.state_dict().values():
-                    distributed.broadcast(tensor, 0)
+                    # a counter may lie elsewhere than the weights
+                    shared = tensor.to(self._state.device)
+                    distributed.broadcast(shared, 0)
+                    tensor.copy_(shared)
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over the processes, the same bits in each of them.

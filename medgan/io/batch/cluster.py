@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 from medgan import __version__
 from medgan.errors import ConfigError, MedganError, OutputError
-from medgan.io.files import write_text
+from medgan.io.batch.sight import Sight
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -33,65 +33,19 @@ AHEAD = 4
 LEAST_AHEAD = 16
 """Jobs handed out at least, so that a cluster that grows with its work sees that there is some."""
 
-SEEN_WITHIN_S = 10.0
-"""Network disks show a new file to other machines within seconds."""
+WITHOUT_WORKERS_S = 86_400.0
+"""How long a batch waits for a first worker, or for another one when the last has died: a day in
+the queue of a cluster."""
+
+LOCAL_WITHOUT_S = 300.0
+"""The same of workers that are started here."""
+
+_LOOK_EVERY_S = 5.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What every worker must see as this process does; all paths are absolute.
-
-    Attributes:
-        files: sources, models; with their sizes in bytes.
-        token: a file in the folder of the results, just made.
-        text: what is in it.
-    """
-
-    files: tuple[tuple[Path, int], ...]
-    token: Path
-    text: str
-
-    @classmethod
-    def of(cls, folder: Path, files: Sequence[Path]) -> Self:
-        """Leave a token in a folder of unfinished results.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        token, text = folder / "token", uuid4().hex
-        write_text(token, text)
-        return cls(tuple((path, path.stat().st_size) for path in files), token, text)
-
-    def require(self) -> None:
-        """Refuse to work where something else is seen.
-
-        Raises:
-            ConfigError: a file is missing or of another size, or the token is not there.
-        """
-        deadline = time.monotonic() + SEEN_WITHIN_S
-        while fault := self._fault():
-            if time.monotonic() > deadline:
-                raise ConfigError(
-                    "a worker does not see the same files",
-                    where=fault,
-                    remedy="SRC, DST and the model must lie on a disk that all machines share, "
-                    "under the same paths",
-                )
-            time.sleep(0.2)
-
-    def _fault(self) -> Path | None:
-        try:
-            for path, size in self.files:
-                if path.stat().st_size != size:
-                    return path
-            return None if self.token.read_text(encoding="utf-8") == self.text else self.token
-        except OSError as error:
-            return Path(error.filename)
 
 
 @dataclass(frozen=True)
@@ -162,12 +116,14 @@ class Cluster:
         Raises:
             ConfigError: no scheduler there, or workers of another medgan, with several threads, or
                 without the files.
-            OutputError: the scheduler is gone.
+            OutputError: the scheduler is gone, or there have been no workers for a day.
         """
         batch = _Batch(uuid4().hex, __version__, sight, function, start, arguments)
         with self._client() as client:
             _require_sound(client, batch)
-            yield from _results(client, batch, items, lost)
+            patience_s = LOCAL_WITHOUT_S if self.address == LOCAL else WITHOUT_WORKERS_S
+            with _connected():
+                yield from _results(client, batch, items, lost, patience_s)
 
     @contextmanager
     def _client(self) -> Iterator["Client"]:
@@ -278,27 +234,28 @@ def _results(
     batch: _Batch,
     items: Sequence[Item],
     lost: Callable[[Item, MedganError], Result],
+    patience_s: float,
 ) -> Iterator[tuple[int, Result]]:
-    from distributed import as_completed
+    finished: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Future[Any], int] = {}
 
-    def begin(number: int, attempt: str) -> "Future[Any]":
+    def begin(number: int, attempt: str) -> None:
         # opaque to dask, which would look for tasks inside
         work = partial(_do, batch, items[number])
-        return client.submit(work, key=f"medgan-{batch.token}-{number}-{attempt}", pure=False)
+        key = f"medgan-{batch.token}-{number}-{attempt}"
+        future = client.submit(work, key=key, pure=False)
+        running[future] = number
+        future.add_done_callback(finished.put)
 
     waiting = iter(range(len(items)))
-    running: dict[Future[Any], int] = {}
-    coming = as_completed([], loop=client.loop)
     suspects = []
     while True:
         room = max(LEAST_AHEAD, AHEAD * len(client.nthreads())) - len(running)
         for number in islice(waiting, room):
-            future = begin(number, "first")
-            running[future] = number
-            coming.add(future)
+            begin(number, "first")
         if not running:
             break
-        future = next(coming)
+        future = _next(finished, client, patience_s)
         number = running.pop(future)
         try:
             yield number, _result(future)
@@ -306,8 +263,9 @@ def _results(
             suspects.append(number)
     # one by one: an item that waits in a worker beside one that kills it is blamed as well
     for number in suspects:
+        begin(number, "alone")
         try:
-            yield number, _result(begin(number, "alone"))
+            yield number, _result(_next(finished, client, patience_s))
         except _Killed:
             error = OutputError(
                 "worker after worker was killed at work on this, most likely for want of memory",
@@ -316,14 +274,51 @@ def _results(
             yield number, lost(items[number], error)
 
 
+def _next(
+    finished: "SimpleQueue[Future[Any]]", client: "Client", patience_s: float
+) -> "Future[Any]":
+    """Wait for a job to end, as long as there is anyone to end it.
+
+    Raises:
+        OutputError: there are no workers, and none come.
+    """
+    since = time.monotonic()
+    while True:
+        try:
+            return finished.get(timeout=_LOOK_EVERY_S)
+        except Empty:
+            if client.nthreads():
+                since = time.monotonic()
+            elif time.monotonic() - since > patience_s:
+                raise OutputError(
+                    "no worker is left, and none has come",
+                    measured=f"{patience_s:g} s",
+                    remedy="Start workers, and run the batch again: what is finished is kept",
+                ) from None
+
+
 def _result(future: "Future[Any]") -> Any:
-    from distributed import CancelledError, KilledWorker
+    from distributed import KilledWorker
 
     try:
         return future.result()
     except KilledWorker as error:
         raise _Killed from error
-    except (CancelledError, OSError) as error:
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Say what dask's errors mean once there was a connection.
+
+    Raises:
+        OutputError: there is none any more.
+    """
+    from distributed import CancelledError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError, TimeoutError) as error:
         raise OutputError(
             "the connection to the scheduler of dask is lost",
             remedy="Run the batch again: what is finished is kept",

@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from medgan.errors import MedganError, OutputError
-from medgan.io.batch.cluster import Cluster, Sight
+from medgan.io.batch.cluster import Cluster
 from medgan.io.batch.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
 from medgan.io.batch.manifest import Key, ManifestKeeper, Record, Status
 from medgan.io.batch.naming import confined
+from medgan.io.batch.sight import Sight
 from medgan.io.batch.staging import staging
 from medgan.io.batch.standing import extent, sidecar_path
 from medgan.io.batch.workers import map_in_workers
