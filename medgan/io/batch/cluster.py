@@ -314,7 +314,7 @@ def _connected() -> Iterator[None]:
         OutputError: there is none any more.
     """
     from distributed import CancelledError
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         yield
