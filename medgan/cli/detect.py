@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medgan.cli.console import JsonTarget
+from medgan.cli.subsets import Subsets, subset_numbers
 
 if TYPE_CHECKING:
     from medgan.data.luna16 import Luna16
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 Scans = Annotated[
     Path, typer.Argument(metavar="SCANS", help="Folder in the form of LUNA16, subset0/<uid>.mhd.")
-]
-Subsets = Annotated[
-    str | None, typer.Option(metavar="N,N...", help="Only these subsets; all by default.")
 ]
 AnnotationsFile = Annotated[
     Path | None, typer.Option(help="CSV of the nodules; annotations.csv in SCANS by default.")
@@ -65,8 +63,8 @@ def train(
         raise ConfigError("one of --out and --resume is needed", remedy="Name a run folder")
     if resume is not None and (config or overrides):
         raise ConfigError("a resumed run has its configuration already", where=resume)
-    held_out = _numbers(validation)
-    if held_out is not None and (both := set(held_out) & set(_numbers(subsets) or ())):
+    held_out = subset_numbers(validation)
+    if held_out is not None and (both := set(held_out) & set(subset_numbers(subsets) or ())):
         raise ConfigError("a subset to learn from and to validate on", measured=sorted(both))
 
     from medgan.cli.progress import training_progress
@@ -124,7 +122,7 @@ def predict(
     for target in (results, *([seriesuids] if seriesuids else [])):
         require_writable(target)
     detector = Detector.load(model)
-    luna = Luna16.open(scans, subsets=_numbers(subsets), annotations=annotations)
+    luna = Luna16.open(scans, subsets=subset_numbers(subsets), annotations=annotations)
     marks, problems = _marks(detector, luna)
     write_marks(results, marks)
     if seriesuids is not None:
@@ -163,20 +161,7 @@ def _marks(
     return marks, problems
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    from medgan.errors import ConfigError
-
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            "subsets are numbers with commas between them", measured=text, remedy="e.g. 0,1,2"
-        ) from None
-
-
 def _with(subsets: str | None, held_out: tuple[int, ...] | None) -> tuple[int, ...] | None:
     """The subsets to open; None for all."""
-    chosen = _numbers(subsets)
+    chosen = subset_numbers(subsets)
     return None if chosen is None else (*chosen, *(held_out or ()))

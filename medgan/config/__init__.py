@@ -3,7 +3,7 @@
 A configuration is data. Unknown keys are errors, and every fault of a file is in one message.
 """
 
-from medgan.config.base import Domain, Frozen, Pair, Triple
+from medgan.config.base import Consistent, Domain, Frozen, Pair, Triple
 from medgan.config.data import (
     CHEST_CHANNELS,
     ChestSlicesConfig,
@@ -31,6 +31,7 @@ from medgan.config.train import TrackingConfig, TrainConfig, TrainingConfig
 __all__ = [
     "CHEST_CHANNELS",
     "ChestSlicesConfig",
+    "Consistent",
     "Contrast",
     "DataConfig",
     "Domain",

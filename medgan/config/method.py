@@ -1,14 +1,14 @@
 """Networks, and what is optimised."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from medgan.config.base import Frozen
+from medgan.config.base import Consistent, Frozen
 
 
-class NetworkConfig(Frozen):
+class NetworkConfig(Consistent):
     """Generator and discriminator; as published by default, but for one channel."""
 
     generator: Literal["attention", "mask", "resnet"] = Field(
@@ -55,13 +55,6 @@ class NetworkConfig(Frozen):
         if isinstance(value, dict) and isinstance(value.get("channels"), int):
             value = value | {"channels": (value["channels"],) * 2}
         return value
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        faults = [fault for found, fault in self._faults() if found]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
         volumes = self.spatial_dims == 3

@@ -1,11 +1,11 @@
 """One training, whole."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from medgan.config.base import Domain, Frozen
+from medgan.config.base import Consistent, Domain, Frozen
 from medgan.config.data import CHEST_CHANNELS, DataConfig, PairConfig, PreparationConfig
 from medgan.config.method import LossConfig, NetworkConfig
 
@@ -46,7 +46,7 @@ class TrackingConfig(Frozen):
     experiment: str = Field("medgan")
 
 
-class TrainConfig(Frozen):
+class TrainConfig(Consistent):
     """One training, whole."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
@@ -62,13 +62,6 @@ class TrainConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
     tracking: TrackingConfig = TrackingConfig()
     evaluation: tuple[PairConfig, ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        faults = [fault for found, fault in self._faults() if found]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
         pictures = "IMAGE" in (self.source, self.target)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from medgan.config import Frozen, Triple
+from medgan.config import Consistent, Frozen, Triple
 
 Contrast = Literal["t1", "t2"]
 
@@ -48,7 +48,7 @@ class MemberConfig(Frozen):
     )
 
 
-class ComparisonConfig(Frozen):
+class ComparisonConfig(Consistent):
     """A comparison of methods on equal terms.
 
     Attributes:
@@ -70,13 +70,6 @@ class ComparisonConfig(Frozen):
     )
     reference: str = Field(description="Member, without anchor, that the others are held against.")
     members: tuple[MemberConfig, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        faults = [fault for found, fault in self._faults() if found]
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
         folders = [variant.name for variant in variants(self)]
