@@ -78,7 +78,7 @@ def test_the_file_gives_what_the_network_gives_at_sizes_of_any_multiple_of_4(kin
             np.testing.assert_allclose(found["attention"], background, atol=TOLERANCE)
     # each thing that the network is told matters, so that none was left out of the file
     for name in wanted - {"image"}:
-        changed = inputs | {name: inputs[name] + 0.5}
+        changed = inputs | {name: -10 * inputs[name]}
         assert np.abs(session.run(None, changed)[0] - found["translated"]).max() > 1e-3, name
 
 
@@ -180,9 +180,12 @@ def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch, medgan_cli):
     place = tmp_path / "model.safetensors"
     code, _, err = medgan_cli("export", place, tmp_path / "x", "--to", "tensorrt")
     assert code == 2 and "tensorrt" in err
-    for option, value in (("--register", "name"), ("--track", "sqlite:///x.db")):
-        code, _, err = medgan_cli(
-            "export", place, tmp_path / "x.onnx", "--to", "onnx", option, value
-        )
-        assert code == 2 and f"{option} would do nothing" in err
+    for form, option, value in (
+        ("onnx", "--register", "name"),
+        ("monai-bundle", "--check", "t1.nii.gz"),
+        ("mlflow", "--direction", "forward"),
+        ("mlflow", "--track", "sqlite:///x.db"),
+    ):
+        code, _, err = medgan_cli("export", place, tmp_path / "x", "--to", form, option, value)
+        assert code == 2 and f"{option} would do nothing" in err.replace(" without --register", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors"]

@@ -96,7 +96,7 @@ def _require_meaning(
         "--track": (track, ("mlflow",)),
     }
     useless = [name for name, (value, forms) in only.items() if value and to not in forms]
-    if track and not register:
+    if to == "mlflow" and track and not register:
         useless.append("--track without --register")
     if useless:
         raise ConfigError(f"{', '.join(useless)} would do nothing", where=f"--to {to}")

@@ -43,7 +43,7 @@ def compare(
 
     Args:
         path: the file.
-        network: with attention.
+        network: that it was made of.
         probes: what both are given.
         limit: largest difference allowed.
 
@@ -58,8 +58,9 @@ def compare(
         sizes.append(inputs["image"].shape[2:])
         with torch.inference_mode():
             expected = network(**{name: torch.from_numpy(a) for name, a in inputs.items()})
+        expected = (expected,) if isinstance(expected, torch.Tensor) else expected
         made = session.run(None, dict(inputs))
-        differences = [np.abs(m - e.numpy()).max() for m, e in zip(made, expected, strict=False)]
+        differences = [np.abs(m - e.numpy()).max() for m, e in zip(made, expected, strict=True)]
         # not max(): it may lose a NaN
         largest = float(np.max([largest, *differences]))
     if not largest <= limit:

@@ -82,11 +82,12 @@ def to_onnx(
         raise OutputError(
             "is there already", where=out, remedy="Use --overwrite, or choose another name"
         )
-    network = TensorGenerator(model.generator(direction), attention=True).cpu().eval()
+    attention = model.card.network.has_attention
+    network = TensorGenerator(model.generator(direction), attention=attention).cpu().eval()
     channels = network.generator.channels[0]
     volume = volume or phantom(model.card, model.modalities(direction)[0])
     tried = list(probes(model.card, channels, volume))
-    program = _program(network, tried[0], has_attention=model.card.network.has_attention)
+    program = _program(network, tried[0])
     program.model.metadata_props.update(metadata(model, direction))
     with writing(out) as temporary:
         program.save(temporary)
@@ -121,7 +122,7 @@ def metadata(model: Model, direction: Direction) -> dict[str, str]:
     return {f"medgan.{key}": text for key, text in facts.items()}
 
 
-def _program(network: TensorGenerator, inputs: Inputs, *, has_attention: bool) -> Any:
+def _program(network: TensorGenerator, inputs: Inputs) -> Any:
     """The network as torch's ONNX program, sizes left open."""
     axes = [SIZE_MULTIPLE * torch.export.Dim(axis, min=2) for axis in _AXES]
     batch = torch.export.Dim("batch")
@@ -129,20 +130,17 @@ def _program(network: TensorGenerator, inputs: Inputs, *, has_attention: bool) -
         name: {0: batch, **{2 + k: axes[k] for k in range(array.ndim - 2)}}
         for name, array in inputs.items()
     }
-    names = ["translated", "attention"]
     with _quiet():
         program = torch.onnx.export(
             network,
             kwargs={name: torch.from_numpy(array) for name, array in inputs.items()},
             dynamic_shapes=free,
             input_names=list(inputs),
-            output_names=names,
+            output_names=["translated", "attention"][: 1 + network.attention],
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    if not has_attention:
-        program.model.graph.outputs.pop()
     for node in program.model.graph:
         # traces of this machine's source files, of no use elsewhere
         node.metadata_props.clear()
