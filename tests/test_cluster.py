@@ -286,10 +286,35 @@ def test_the_example_for_slurm_converts_in_the_jobs_that_it_asks_for(
     assert "#SBATCH --cpus-per-task=1" in job and "--nthreads 1" in job
 
 
-def test_the_example_for_torchrun_is_a_sound_script() -> None:
-    script = ROOT / "pipelines" / "cluster" / "train.sbatch"
-    subprocess.run(["bash", "-n", script], check=True)
-    lines = script.read_text().splitlines()
-    directives = [line for line in lines if line.startswith("#SBATCH")]
-    assert lines.index(directives[-1]) < lines.index("set -euo pipefail")
-    assert "#SBATCH --nodes=2" in directives
+def test_the_example_for_torchrun_begins_a_run_and_then_resumes_it(tmp_path: Path) -> None:
+    """``srun`` is replaced by one that runs its command here, ``torchrun`` by one that tells it."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("srun", 'shift; exec "$@"'),
+        ("scontrol", "echo first; echo second"),
+        ("torchrun", 'echo "$OMP_NUM_THREADS $*"'),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    job = {"SLURM_NNODES": "2", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "both",
+           "SLURM_CPUS_PER_TASK": "32", "PATH": f"{programs}:{os.environ['PATH']}"}  # fmt: skip
+
+    def told(*arguments: object, **slurm: str) -> str:
+        script = ROOT / "pipelines" / "cluster" / "train.sbatch"
+        command = ["bash", script, *arguments]
+        return subprocess.run(
+            [*map(str, command)], env=job | slurm, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    launched = "--nnodes 2 --nproc-per-node {} --rdzv-backend c10d --rdzv-id 7 "
+    launched += "--rdzv-endpoint first:29500 -m medgan train {}"
+    run = tmp_path / "run"
+    assert told("c.yaml", run, "a=1", "b=2") == "32 " + launched.format(
+        1, f"c.yaml a=1 b=2 --out {run}"
+    )
+    run.mkdir()
+    (run / "config.yaml").touch()
+    assert told("c.yaml", run, SLURM_GPUS_ON_NODE="4") == "8 " + launched.format(
+        4, f"--resume {run}"
+    )
