@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
@@ -104,14 +105,11 @@ def _probes(channels: int, size: int, device: torch.device) -> list[Probe]:
             kernels = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
             kernels = kernels.to(memory_format=layout)
             flop = 2.0 * amount.images * (3 * channels * size) ** 2
-            probes.append(
-                Probe("convolution", precision, flop, lambda x=image, w=kernels: _convolved(x, w))
-            )
+            work = partial(functional.conv2d, image, kernels)
+            probes.append(Probe("convolution", precision, flop, work))
         matrix = torch.randn(side, side, device=device, dtype=dtype)
         flop = 2.0 * side**3
-        probes.append(Probe("matrix_product", precision, flop, lambda m=matrix: m @ m))
+        probes.append(
+            Probe("matrix_product", precision, flop, partial(torch.matmul, matrix, matrix))
+        )
     return probes
-
-
-def _convolved(image: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    return functional.conv2d(image, kernels)

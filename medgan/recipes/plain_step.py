@@ -1,12 +1,13 @@
 """A training step as it is written down first, which medgan's step is measured against."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from medgan.data.batches import UnpairedBatch
 from medgan.methods import Losses
 from medgan.methods.method import Method
-from medgan.networks.build import Generator
 from medgan.recipes.plain_networks import PlainDiscriminator, PlainGenerator
 
 CYCLE, IDENTITY = 10.0, 5.0
@@ -41,7 +42,7 @@ class PlainStep:
             for part in (self.generators, self.discriminators)
         )
 
-    def start_like(self, method: Method[Generator]) -> None:
+    def start_like(self, method: Method[Any]) -> None:
         """Take the weights that a training begins with."""
         self.G_A.load_state_dict(method.G_A.state_dict())
         self.G_B.load_state_dict(method.G_B.state_dict())

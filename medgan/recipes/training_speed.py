@@ -1,7 +1,9 @@
 """How long a training step takes, beside the same step in plain torch, and what it could take."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medgan.config import TrainConfig, parse_config
-from medgan.data.batches import Batch, Batches
+from medgan.data.batches import Batch, Batches, UnpairedBatch
 from medgan.data.samples import Sample
 from medgan.methods import Losses
 from medgan.recipes.ceilings import Ceilings
@@ -192,11 +194,11 @@ def measure(setup: Setup = Setup(), *, steps: int = 5) -> TrainingSpeed:
         rivals = {name: _plain(setup, bf16=bf16) for name, bf16 in sides.items()}
         for rival in rivals.values():
             rival.start_like(own.trainer.method)
-        works = {"medgan": lambda: _finished(own(batch))}
-        works |= {name: lambda it=it: _finished(it(images)) for name, it in rivals.items()}
+        works = {"medgan": partial(_finish, own, batch)}
+        works |= {name: partial(_finish, rival, images) for name, rival in rivals.items()}
         first = seconds_of(works["medgan"])
-        macs = convolution_macs(lambda: rivals["plain"](images))
-        for name in rivals:
+        macs = convolution_macs(works["plain"])
+        for name in rivals.keys() - {"plain"}:
             works[name]()
         ceilings.measure()
         seconds = in_turns(works | {"ceilings": ceilings.measure}, steps)
@@ -223,7 +225,7 @@ def plain_memory(setup: Setup) -> float:
     return peak_memory_mb()
 
 
-def convolution_macs(step: Any) -> float:
+def convolution_macs(step: Callable[[], object]) -> float:
     """Multiply-accumulates in the convolutions of a call, forward and backward.
 
     The backward pass of a convolution costs as much as the forward pass for the gradient of its
@@ -243,7 +245,9 @@ def _plain(setup: Setup, *, bf16: bool = False) -> PlainStep:
     return PlainStep(setup.channels, setup.width, device=device_name(), bf16=bf16)
 
 
-def _finished(losses: Losses) -> None:
+def _finish(step: Callable[[Any], Losses], batch: Batch | UnpairedBatch) -> None:
+    """Take a step, and wait for its end."""
+    step(batch)
     synchronise()
 
 
