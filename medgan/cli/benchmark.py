@@ -1,5 +1,6 @@
 """``medgan benchmark``: how fast medgan is on this machine, one subject at a time."""
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -52,7 +53,7 @@ def train(
     from medgan.recipes.training_speed import Setup, measure
 
     setup = Setup(size, channels, batch, width, precision.value)
-    _report(measure(setup, steps=steps), json_target)
+    _report(lambda: measure(setup, steps=steps), json_target)
 
 
 @group.command()
@@ -72,7 +73,7 @@ def translate(
     from medgan.recipes.translation_speed import Setup, measure
 
     setup = Setup(size, slices, width, batch, precision.value)
-    _report(measure(setup, rounds=rounds), json_target)
+    _report(lambda: measure(setup, rounds=rounds), json_target)
 
 
 @group.command()
@@ -90,8 +91,10 @@ def convert(
     """
     from medgan.recipes.conversion_speed import measure
 
-    figures = measure(series=series, slices=slices, size=size, jobs=jobs, rounds=rounds)
-    _report(figures, json_target)
+    _report(
+        lambda: measure(series=series, slices=slices, size=size, jobs=jobs, rounds=rounds),
+        json_target,
+    )
 
 
 @group.command()
@@ -107,7 +110,7 @@ def fid(
     """
     from medgan.recipes.distribution_speed import Setup, measure
 
-    _report(measure(Setup(images, features), rounds=rounds), json_target)
+    _report(lambda: measure(Setup(images, features), rounds=rounds), json_target)
 
 
 @group.command()
@@ -124,7 +127,7 @@ def froc(
     """
     from medgan.recipes.froc_speed import Setup, measure
 
-    _report(measure(Setup(scans, marks, resamples), rounds=rounds), json_target)
+    _report(lambda: measure(Setup(scans, marks, resamples), rounds=rounds), json_target)
 
 
 @group.command()
@@ -148,12 +151,10 @@ def growth(
 
     Example: medgan benchmark growth --studies 2,4,8,16 --figure growth.png --json growth.json
     """
-    from medgan.cli.console import require_targets
     from medgan.cli.numbers import whole_numbers
     from medgan.io.files import require_writable
     from medgan.recipes import growth as recipe
 
-    require_targets(json_target)
     if figure is not None:
         require_writable(figure)
     lists = {
@@ -164,15 +165,23 @@ def growth(
     amounts = recipe.Amounts()
     if chosen:
         amounts = recipe.Amounts(**{name: chosen.get(name, ()) for name in lists})
-    found = recipe.measure(amounts, recipe.Base(width=width, size=size, rounds=rounds))
-    if figure is not None:
-        recipe.draw(found, figure)
-    _report(found, json_target)
+
+    def measured() -> recipe.Growth:
+        found = recipe.measure(amounts, recipe.Base(width=width, size=size, rounds=rounds))
+        if figure is not None:
+            recipe.draw(found, figure)
+        return found
+
+    _report(measured, json_target)
 
 
-def _report(figures: Any, json_target: str | None) -> None:
+def _report(measure: Callable[[], Any], json_target: str | None) -> None:
     """Show and write the figures, and what they were measured on."""
-    from medgan.cli.console import emit_json, result_console
+    from medgan.cli.console import emit_json, require_targets, result_console
+
+    require_targets(json_target)
+    figures = measure()
+    # not before: it loads torch, which not every subject needs
     from medgan.training.run_folder import environment
 
     document = {field.name: getattr(figures, field.name) for field in fields(figures)}

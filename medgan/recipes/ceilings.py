@@ -105,16 +105,11 @@ def _probes(channels: int, size: int, device: torch.device) -> list[Probe]:
             kernels = torch.randn(channels, channels, 3, 3, device=device, dtype=dtype)
             kernels = kernels.to(memory_format=layout)
             flop = 2.0 * amount.images * (3 * channels * size) ** 2
-            probes.append(
-                Probe("convolution", precision, flop, partial(_convolved, image, kernels))
-            )
+            work = partial(functional.conv2d, image, kernels)
+            probes.append(Probe("convolution", precision, flop, work))
         matrix = torch.randn(side, side, device=device, dtype=dtype)
         flop = 2.0 * side**3
         probes.append(
             Probe("matrix_product", precision, flop, partial(torch.matmul, matrix, matrix))
         )
     return probes
-
-
-def _convolved(image: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
-    return functional.conv2d(image, kernels)

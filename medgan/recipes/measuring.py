@@ -3,13 +3,12 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from medgan.io.batch.workers import map_in_workers
 
@@ -30,7 +29,7 @@ class Spread:
     quartiles: tuple[float, float]
 
     @classmethod
-    def of(cls, values: ArrayLike) -> Self:
+    def of(cls, values: Sequence[float]) -> Self:
         """Of at least one value."""
         lower, middle, upper = np.quantile(np.asarray(values, float), (0.25, 0.5, 0.75)).tolist()
         return cls(middle, (lower, upper))

@@ -197,8 +197,8 @@ def measure(setup: Setup = Setup(), *, steps: int = 5) -> TrainingSpeed:
         works = {"medgan": partial(_finish, own, batch)}
         works |= {name: partial(_finish, rival, images) for name, rival in rivals.items()}
         first = seconds_of(works["medgan"])
-        macs = convolution_macs(lambda: rivals["plain"](images))
-        for name in rivals:
+        macs = convolution_macs(works["plain"])
+        for name in rivals.keys() - {"plain"}:
             works[name]()
         ceilings.measure()
         seconds = in_turns(works | {"ceilings": ceilings.measure}, steps)
@@ -225,7 +225,7 @@ def plain_memory(setup: Setup) -> float:
     return peak_memory_mb()
 
 
-def convolution_macs(step: Any) -> float:
+def convolution_macs(step: Callable[[], object]) -> float:
     """Multiply-accumulates in the convolutions of a call, forward and backward.
 
     The backward pass of a convolution costs as much as the forward pass for the gradient of its
@@ -246,6 +246,7 @@ def _plain(setup: Setup, *, bf16: bool = False) -> PlainStep:
 
 
 def _finish(step: Callable[[Any], Losses], batch: Batch | UnpairedBatch) -> None:
+    """Take a step, and wait for its end."""
     step(batch)
     synchronise()
 
