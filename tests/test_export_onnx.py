@@ -1,6 +1,7 @@
 """``medgan export --to onnx``: ONNX Runtime gives what torch gives, at sizes never seen before."""
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -36,7 +37,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def no_traces():
-    """Torch describes each step of a tracing to whoever listens, as pytest does: it takes minutes."""
+    """Torch describes each step of a trace to whoever listens, as pytest does: for minutes."""
     trace = logging.getLogger("torch.__trace")
     trace.propagate = False
     yield
