@@ -56,7 +56,7 @@ def test_a_discriminator_that_learns_its_image_by_heart_is_named_with_what_helps
     warnings_of, monkeypatch
 ):
     draw = Batches.at
-    monkeypatch.setattr(Batches, "at", lambda self, step: draw(self, 1))
+    monkeypatch.setattr(Batches, "at", lambda self, step, share: draw(self, 1))
     found = warnings_of({"adversarial": 0.01, "identity": 0}, {"discriminator_width": 16}, 3e-4)
     won = [warning for warning in found if "the discriminator has won" in warning[2]]
     assert won == found

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medgan.config import TrainConfig
 from medgan.data.batches import UnpairedBatch
 from medgan.methods.anatomy import anatomy_losses
 from medgan.methods.contrast import draw_positions, patch_nce
@@ -46,13 +45,13 @@ Featured = AttentionGenerator | ResnetGenerator
 class Contrastive(Method[Featured]):
     """The terms of the formula above, and the heads that patches are compared through."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
+    def build_helpers(self) -> tuple[Projection, Projection]:
+        """The projections of both encoders' features."""
         depth = len(self.G_A.encoder) + len(self.G_A.blocks)
         self.layers = tuple(layer for layer in LAYERS if layer < depth)
         self.F_A = Projection(self.G_A.feature_channels(self.layers))
         self.F_B = Projection(self.G_B.feature_channels(self.layers))
-        self.helpers.extend((self.F_A, self.F_B))
+        return self.F_A, self.F_B
 
     def checked(self, generator: Generator) -> Featured:
         """One whose encoder can be asked; the configuration refuses the others."""

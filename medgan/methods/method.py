@@ -1,6 +1,7 @@
 """What every way to train has in common: two generators, their judges, the anchor."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -37,8 +38,12 @@ class Method(nn.Module, ABC, Generic[OneGenerator]):
         self.weights = config.losses
         self.G_A, self.G_B = map(self.checked, build_generators(config.network))
         self.D_A, self.D_B = build_judges(config)
-        self.helpers = nn.ModuleList()
+        self.helpers = nn.ModuleList(self.build_helpers())
         initialise(self)
+
+    def build_helpers(self) -> Sequence[nn.Module]:
+        """What ``helpers`` holds; the generators are there already."""
+        return ()
 
     @abstractmethod
     def checked(self, generator: Generator) -> OneGenerator:
