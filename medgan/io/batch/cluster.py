@@ -314,11 +314,11 @@ def _connected() -> Iterator[None]:
         OutputError: there is none any more.
     """
     from distributed import CancelledError
-    from distributed.comm.core import CommClosedError
 
     try:
         yield
-    except (CancelledError, CommClosedError, TimeoutError) as error:
+    # closed connections and those that cannot be made again are both an OSError
+    except (CancelledError, OSError) as error:
         raise OutputError(
             "the connection to the scheduler of dask is lost",
             remedy="Run the batch again: what is finished is kept",
