@@ -55,4 +55,4 @@ def test_the_verb_reports_an_evaluation(medgan_cli, tmp_path: Path) -> None:
     assert (found["nodules"], found["excluded"]) == (16, 476)
     assert (found["cpm"], found["cpm_ci"]) == (document["cpm"], document["cpm_ci"])
     assert document["bootstrap"]["replicates"] == 5
-    assert found["seconds_judging"] < found["seconds"]
+    assert min(found["seconds_judging"], found["seconds"]) > 0

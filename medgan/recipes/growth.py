@@ -225,8 +225,12 @@ def distances_by_vectors(base: Base, vectors: int) -> Point:
     from medgan.recipes.measuring import peak_memory_mb
 
     a, b = Setup(vectors, base.features).sets()
-    seconds = _median(base, lambda: (fid(a, b), squared_mmd(a, b)))
-    return Point(vectors, seconds, peak_memory_mb())
+
+    def work() -> Any:
+        return fid(a, b), squared_mmd(a, b)
+
+    work()
+    return Point(vectors, _median(base, work), peak_memory_mb())
 
 
 def _training(base: Base, size: int, batch: int, amount: int) -> Point:
