@@ -129,7 +129,7 @@ def work(folder: Path, number: int) -> str:
     if number == 5 or (number == 3 and not tried.exists()):
         tried.touch()
         # dask does not replace a worker that dies before it has been heard of
-        time.sleep(1.0)
+        time.sleep(2.0)
         os.kill(os.getpid(), signal.SIGKILL)
     return f"{number} done"
 
@@ -144,8 +144,9 @@ def sight(folder: Path) -> Sight:
 
 
 def test_every_item_has_one_result_and_only_what_kills_every_worker_is_lost(
-    workers: LocalCluster, tmp_path: Path
+    workers: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "WITHOUT_WORKERS_S", 300.0)
     cluster = Cluster(workers.scheduler_address)
     mine = partial(work, tmp_path)
     found = list(cluster.map(mine, range(40), sight(tmp_path), give_up, begin, (tmp_path,)))
