@@ -303,7 +303,7 @@ def _workers(client: "Client") -> int:
 
 def _result(future: "Future[Any]") -> Any:
     from distributed import CancelledError, KilledWorker
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         # not every error of the system: it may be the job's own
