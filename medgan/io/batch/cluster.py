@@ -122,8 +122,7 @@ class Cluster:
         with self._client() as client:
             _require_sound(client, batch)
             patience_s = LOCAL_WITHOUT_S if self.address == LOCAL else WITHOUT_WORKERS_S
-            with _connected():
-                yield from _results(client, batch, items, lost, patience_s)
+            yield from _results(client, batch, items, lost, patience_s)
 
     @contextmanager
     def _client(self) -> Iterator["Client"]:
@@ -250,7 +249,7 @@ def _results(
     waiting = iter(range(len(items)))
     suspects = []
     while True:
-        room = max(LEAST_AHEAD, AHEAD * len(client.nthreads())) - len(running)
+        room = max(LEAST_AHEAD, AHEAD * _workers(client)) - len(running)
         for number in islice(waiting, room):
             begin(number, "first")
         if not running:
@@ -287,7 +286,7 @@ def _next(
         try:
             return finished.get(timeout=_LOOK_EVERY_S)
         except Empty:
-            if client.nthreads():
+            if _workers(client):
                 since = time.monotonic()
             elif time.monotonic() - since > patience_s:
                 raise OutputError(
@@ -297,28 +296,33 @@ def _next(
                 ) from None
 
 
+def _workers(client: "Client") -> int:
+    with _connected(OSError):
+        return len(client.nthreads())
+
+
 def _result(future: "Future[Any]") -> Any:
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm.core import CommClosedError
 
     try:
-        return future.result()
+        # not every error of the system: it may be the job's own
+        with _connected(CancelledError, CommClosedError):
+            return future.result()
     except KilledWorker as error:
         raise _Killed from error
 
 
 @contextmanager
-def _connected() -> Iterator[None]:
-    """Say what dask's errors mean once there was a connection.
+def _connected(*signs: type[BaseException]) -> Iterator[None]:
+    """Say what errors mean once there was a connection.
 
     Raises:
         OutputError: there is none any more.
     """
-    from distributed import CancelledError
-
     try:
         yield
-    # closed connections and those that cannot be made again are both an OSError
-    except (CancelledError, OSError) as error:
+    except signs as error:
         raise OutputError(
             "the connection to the scheduler of dask is lost",
             remedy="Run the batch again: what is finished is kept",
