@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def no_traces():
-    """Torch describes each step of a trace to whoever listens, as pytest does: for minutes."""
+    """Torch describes all that it traces to whoever listens, as pytest does, which takes long."""
     trace = logging.getLogger("torch.__trace")
     trace.propagate = False
     yield
@@ -171,7 +172,13 @@ def test_the_snippet_of_the_documentation_gives_what_medgan_gives(exported, head
     write_volume(head.mr, tmp_path / "t1.nii.gz")
     (tmp_path / path.name).symlink_to(path)
     code = f"{snippet}\nnp.save('hu.npy', hu)\nnp.save('affine.npy', prepared.volume.affine)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(DOCS.parent)},
+    )
     assert run.returncode == 0, run.stderr
     hu, affine = np.load(tmp_path / "hu.npy"), np.load(tmp_path / "affine.npy")
     expected = Translator(model)(head.mr).image
