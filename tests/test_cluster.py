@@ -154,7 +154,7 @@ def test_every_item_has_one_result_and_only_what_kills_every_worker_is_lost(
         (n, f"{n} lost: OutputError" if n == 5 else f"{n} done") for n in range(40)
     ]
     begun = (tmp_path / "begun").read_text().split()
-    assert len(begun) == len(set(begun)) > 2, "every worker begins once"
+    assert len(begun) == len(set(begun)) >= 2, "every worker begins once"
 
 
 def test_workers_of_another_version_are_refused_before_any_work(
