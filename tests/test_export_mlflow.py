@@ -126,6 +126,7 @@ def test_a_served_model_translates_what_it_is_sent(model, head, tmp_path):
             scorer.ask({"inputs": empty})
         assert refused.value.code in (400, 500)
         assert b"body" in refused.value.read()
+        assert "Warning" not in scorer.log.read_text()
     finally:
         scorer.kill()
 

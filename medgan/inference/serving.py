@@ -16,8 +16,8 @@ from medgan.models.model_file import Model
 from medgan.volumes import Volume
 
 
-class ServedTranslator(PythonModel):
-    """Translates the volumes that it is sent; loaded by MLflow, see ``models.export``."""
+class _Served:
+    """What MLflow calls."""
 
     def load_context(self, context: Any) -> None:
         """Load the model file, the one artifact."""
@@ -69,3 +69,11 @@ class ServedTranslator(PythonModel):
             "findings": [str(finding) for finding in record.findings],
             "notice": f"Synthetic {translator.target}. {translator.model.card.intended_use}",
         }
+
+
+# MLflow warns its users of hints that are no lists, even where a signature says what is given.
+_Served.predict.__annotations__.clear()
+
+
+class ServedTranslator(_Served, PythonModel):
+    """Translates the volumes that it is sent; loaded by MLflow, see ``models.export``."""
