@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from medgan.config import PhantomConfig, PreparationConfig
+from medgan.data.agreement import agreement
+from medgan.data.companions import companions
 from medgan.data.preparation import Prepared, prepare, prepare_channels
 from medgan.errors import DataError
 from medgan.metrics.tissues import AIR_BELOW_HU, BONE_ABOVE_HU
@@ -22,7 +24,7 @@ GAIN_PERCENTILE = 90
 """MR has no unit: its values are divided by this percentile before distributions are compared.
 
 The one percentile of 50, 60, ..., 95 that keeps four T1 heads nearest to each other in proportion
-to PD, T2 and contrast-enhanced images; docs/translate.md has the table.
+to PD, T2 and contrast-enhanced images.
 """
 
 FULL = 0.995
@@ -70,6 +72,10 @@ class DomainStatistics(_Frozen):
         saturated: share of the body at the upper end of the scale.
         air: share of the body below -300 HU; None in MR.
         bone: share of the body above 150 HU; None in MR.
+        agreement: of every further contrast with the first, see ``agreement``; None in files of
+            before it was kept.
+        companions: what every contrast is known by among the others, the mean over scans, see
+            ``companions``; None likewise.
     """
 
     origin: Literal["scans", "phantoms"]
@@ -82,6 +88,8 @@ class DomainStatistics(_Frozen):
     saturated: Range
     air: Range | None = None
     bone: Range | None = None
+    agreement: tuple[Range, ...] | None = None
+    companions: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,8 @@ class ScanFigures:
     saturated: float
     air: float | None
     bone: float | None
+    agreement: tuple[float, ...]
+    companions: tuple[NDArray[np.float64], ...]
 
     @classmethod
     def of(cls, scan: Sequence[Prepared]) -> Self:
@@ -120,6 +130,8 @@ class ScanFigures:
             saturated=float((scaled >= FULL).mean()),
             air=None if unit is None else float((unit < AIR_BELOW_HU).mean()),
             bone=None if unit is None else float((unit > BONE_ABOVE_HU).mean()),
+            agreement=tuple(agreement(first, other) for other in scan[1:]),
+            companions=companions(scan),
         )
 
 
@@ -146,9 +158,15 @@ def domain_statistics(
     """
     if not scans:
         raise DataError("statistics need at least one scan")
-    figures = [ScanFigures.of(scan) for scan in scans]
+    return statistics_of([ScanFigures.of(scan) for scan in scans], origin)
+
+
+def statistics_of(
+    figures: Sequence[ScanFigures], origin: Literal["scans", "phantoms"] = "scans"
+) -> DomainStatistics:
+    """The same of scans that are measured already, of which there is at least one."""
     contrasts = list(zip(*(one.distribution for one in figures), strict=True))
-    means = [tuple(np.mean(several, axis=0).tolist()) for several in contrasts]
+    means = [_mean(several) for several in contrasts]
     spreads = [
         max(distance(one, mean) for one in several)
         for several, mean in zip(contrasts, means, strict=True)
@@ -157,10 +175,11 @@ def domain_statistics(
     bone = [one.bone for one in figures if one.bone is not None]
     extents = zip(*(one.extent_mm for one in figures), strict=True)
     cuts = zip(*(one.cut for one in figures), strict=True)
+    agreements = zip(*(one.agreement for one in figures), strict=True)
     scanned = origin == "scans"
     return DomainStatistics(
         origin=origin,
-        scans=len(scans),
+        scans=len(figures),
         coarsest_mm=max(max(one.spacing_mm) for one in figures) if scanned else None,
         extent_mm=tuple(Range.of(values) for values in extents) if scanned else None,
         cut=tuple(Range.of(values) for values in cuts) if scanned else None,
@@ -169,7 +188,16 @@ def domain_statistics(
         saturated=Range.of(one.saturated for one in figures),
         air=Range.of(air) if air else None,
         bone=Range.of(bone) if bone else None,
+        agreement=tuple(Range.of(values) for values in agreements),
+        companions=tuple(
+            _mean(several) for several in zip(*(one.companions for one in figures), strict=True)
+        ),
     )
+
+
+def _mean(several: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
+    """Of arrays of one length."""
+    return tuple(np.mean(several, axis=0).tolist())
 
 
 def phantom_statistics(

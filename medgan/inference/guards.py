@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medgan.data.contrasts import least_agreement, likely_order
 from medgan.data.preparation import Prepared
 from medgan.data.statistics import DomainStatistics, Range, ScanFigures, distance
 from medgan.errors import DataError
@@ -51,7 +52,7 @@ OUTSIDE_WINDOW = 0.001
 """Of the width of the scale: what interpolation and rounding may add."""
 
 NAMES = (
-    *("modality", "spacing", "extent", "field_of_view", "distribution"),
+    *("modality", "spacing", "extent", "field_of_view", "distribution", "order", "register"),
     *("constant", "range", "copy", "saturated", "air", "bone"),
 )
 """Of all findings."""
@@ -129,20 +130,25 @@ def check_modality(found: Modality, wanted: Modality) -> list[Finding]:
     ]
 
 
-def check_input(scan: Sequence[Prepared], statistics: DomainStatistics) -> list[Finding]:
+def check_input(scan: Sequence[Prepared], statistics: DomainStatistics | None) -> list[Finding]:
     """Whether a scan is like those that the model was trained on.
 
     Args:
         scan: its contrasts.
-        statistics: of the training scans of the domain that is read.
+        statistics: of the training scans of the domain that is read; None where they are not
+            known: then only whether its contrasts are of one head is checked.
     """
     figures = ScanFigures.of(scan)
+    if statistics is None:
+        return _check_register(figures, statistics)
     modality, grid_mm = scan[0].volume.modality, scan[0].volume.spacing_mm
     return [
         *_check_spacing(figures, statistics, max(grid_mm)),
         *_check_extent(figures, statistics),
         *_check_field_of_view(figures, statistics),
         *_check_distribution(figures, statistics, DISTANCE_LIMITS[modality]),
+        *_check_order(figures, statistics),
+        *_check_register(figures, statistics),
     ]
 
 
@@ -259,6 +265,36 @@ def _check_distribution(
                 )
             )
     return found
+
+
+def _check_order(figures: ScanFigures, statistics: DomainStatistics) -> list[Finding]:
+    order = likely_order(figures, statistics)
+    if order == tuple(range(len(order))):
+        return []
+    return [
+        _warning(
+            "order",
+            "the contrasts look like those of the training in another order",
+            ", ".join(str(place + 1) for place in order),
+            ", ".join(str(place + 1) for place in range(len(order))),
+            "Give the contrasts in the order of the training",
+        )
+    ]
+
+
+def _check_register(figures: ScanFigures, statistics: DomainStatistics | None) -> list[Finding]:
+    limit = least_agreement(statistics)
+    return [
+        _warning(
+            "register",
+            f"contrast {number} is not of the head of the first, or not in register with it",
+            f"agreement of edges {agreed:.2f}",
+            f"at least {limit:.2f}",
+            "Give contrasts of one examination, registered to each other",
+        )
+        for number, agreed in enumerate(figures.agreement, 2)
+        if agreed < limit
+    ]
 
 
 def _check_constant(result: ResultFigures) -> list[Finding]:

@@ -86,7 +86,7 @@ def examine(
     reads = _statistics(translator, translator.source)
     found = [
         *findings,
-        *(check_input(result.prepared, reads) if reads else ()),
+        *check_input(result.prepared, reads),
         *check_result(figures, _statistics(translator, translator.target)),
     ]
     resampled = is_resampled(result.image, card.preparation)

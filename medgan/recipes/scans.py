@@ -13,6 +13,7 @@ from medgan.config import PairConfig, ScanConfig, TrainConfig
 from medgan.data.augmentation import SliceAugmentation
 from medgan.data.batches import Batches, Images
 from medgan.data.cache import prepare_cached
+from medgan.data.contrasts import contrast_remarks
 from medgan.data.patches import UnpairedPatches
 from medgan.data.phantom_patches import PhantomPatches
 from medgan.data.phantom_slices import PhantomSlices
@@ -161,6 +162,8 @@ def prepared_scans(
         prepared.append(_prepared(config, scan, modality))
         for remark in dict.fromkeys(remark for one in prepared[-1] for remark in one.remarks):
             _log.warning("%s scan %d of %d: %s", modality, number, len(scans), remark)
+    for number, remark in contrast_remarks(prepared):
+        _log.warning("%s scan %d of %d: %s", modality, number, len(scans), remark)
     return tuple(prepared)
 
 
