@@ -64,15 +64,22 @@ class TrainConfig(Consistent):
     evaluation: tuple[PairConfig, ...] = ()
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
+        yield from self._domain_faults()
+        yield from self._chest_faults()
+        yield from self._size_faults()
+        yield from self._weight_faults()
+        yield from self._contrastive_faults()
+
+    def _domain_faults(self) -> Iterator[tuple[bool, str]]:
+        """What images are of, where they come from, and how many channels they have."""
         pictures = "IMAGE" in (self.source, self.target)
-        losses, network = self.losses, self.network
+        network = self.network
         nodules = self.data.nodules is not None
         yield (
             nodules and (self.source, self.target, network.conditions) != ("CT", "CT", 2),
             ("data.nodules needs source: CT, target: CT and network.conditions: 2"),
         )
         yield network.conditions > 0 and not nodules, "network.conditions needs data.nodules"
-        yield from self._chest_faults()
         yield (
             self.source == self.target and not pictures and not nodules,
             ("source and target must be different modalities"),
@@ -91,10 +98,38 @@ class TrainConfig(Consistent):
         )
         yield pictures and network.spatial_dims == 3, "pictures have two dimensions"
         yield pictures and bool(self.evaluation), "pictures have no evaluation pairs"
+        # validation is on phantoms, whether they anchor the training or not
+        scans = not pictures and not nodules and self.data.chest_slices is None
+        mr, ct = network.channels if self.target == "CT" else network.channels[::-1]
+        yield (
+            scans and len(self.data.phantoms.contrasts) != mr,
+            ("data.phantoms.contrasts must name one contrast for every channel of the MR"),
+        )
+        yield not pictures and ct != 1, "network.channels: the CT has one channel"
+
+    def _size_faults(self) -> Iterator[tuple[bool, str]]:
+        """Dimensions, planes, and how small an image may be."""
+        network = self.network
         yield (
             network.discriminator == "image" and min(self.preparation.matrix) < 96,
             ("network.discriminator: image needs a preparation.matrix of at least 96"),
         )
+        yield (
+            network.spatial_dims == 3 and self.preparation.planes != ("axial",),
+            ("preparation.planes are of slices: 3-D patches have none"),
+        )
+        yield (
+            network.spatial_dims == 3 and min(self.preparation.patch) < 24,
+            ("preparation.patch of at least 24 is needed: discriminators halve it three times"),
+        )
+        yield (
+            network.position and self.preparation.planes != ("axial",),
+            ("network.position is for axial slices"),
+        )
+
+    def _weight_faults(self) -> Iterator[tuple[bool, str]]:
+        """Steps, and terms of the objective."""
+        losses, network = self.losses, self.network
         yield (
             self.training.warmup_steps > self.training.steps,
             ("training.warmup_steps exceeds training.steps"),
@@ -108,14 +143,6 @@ class TrainConfig(Consistent):
             self.uses_scans and objective + losses.contrastive + losses.phantom == 0,
             ("the losses have no weight: nothing would be learned"),
         )
-        yield (
-            network.spatial_dims == 3 and self.preparation.planes != ("axial",),
-            ("preparation.planes are of slices: 3-D patches have none"),
-        )
-        yield (
-            network.spatial_dims == 3 and min(self.preparation.patch) < 24,
-            ("preparation.patch of at least 24 is needed: discriminators halve it three times"),
-        )
         yield losses.tissue > 0 and not losses.phantom, "losses.tissue needs losses.phantom > 0"
         yield (
             losses.phantom_end is not None and not losses.phantom,
@@ -125,6 +152,10 @@ class TrainConfig(Consistent):
             not network.has_attention and losses.background + losses.total_variation > 0,
             ("losses.background and losses.total_variation need attention"),
         )
+
+    def _contrastive_faults(self) -> Iterator[tuple[bool, str]]:
+        """What goes with either method alone."""
+        losses, network = self.losses, self.network
         yield (
             self.method == "contrastive" and not losses.contrastive,
             ("method: contrastive needs losses.contrastive > 0"),
@@ -146,18 +177,6 @@ class TrainConfig(Consistent):
             and (losses.pixel + losses.total_variation > 0 or losses.ramp is not None),
             ("method: contrastive has no pixel, no total_variation and no ramp"),
         )
-        yield (
-            network.position and self.preparation.planes != ("axial",),
-            ("network.position is for axial slices"),
-        )
-        # validation is on phantoms, whether they anchor the training or not
-        scans = not pictures and not nodules and self.data.chest_slices is None
-        mr, ct = network.channels if self.target == "CT" else network.channels[::-1]
-        yield (
-            scans and len(self.data.phantoms.contrasts) != mr,
-            ("data.phantoms.contrasts must name one contrast for every channel of the MR"),
-        )
-        yield not pictures and ct != 1, "network.channels: the CT has one channel"
 
     def _chest_faults(self) -> Iterator[tuple[bool, str]]:
         network, data = self.network, self.data

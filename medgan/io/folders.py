@@ -1,5 +1,7 @@
-"""A folder that appears whole, or not at all."""
+"""Folders that appear whole or not at all, and folders that one process has for itself."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +45,40 @@ def making_folder(path: Path, mark: str, *, overwrite: bool = False) -> Iterator
     finally:
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def held_folder(path: Path, who: str) -> Iterator[None]:
+    """Have a folder that is there for oneself; the lock ends with the process at the latest.
+
+    Args:
+        path: the folder.
+        who: what else may be at work in it, e.g. "another batch".
+
+    Raises:
+        OutputError: it is held already, or cannot be opened.
+    """
+    with output_errors(path):
+        handle = os.open(path, os.O_RDONLY)
+    try:
+        _lock(handle, path, who)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path, who: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"{who} is at work in this folder",
+            where=path,
+            remedy="Wait for it to end or stop it, or choose another folder",
+        ) from error
+    except OSError:
+        # Some network disks know no locks.
+        pass
 
 
 def _require_free(path: Path, mark: str, *, overwrite: bool) -> None:

@@ -5,9 +5,7 @@
 node that is killed does at worst again what it had done already.
 """
 
-import fcntl
 import logging
-import os
 import shutil
 import threading
 import time
@@ -29,6 +27,7 @@ from medgan.io.files import (
     settle,
     sync,
 )
+from medgan.io.folders import held_folder
 from medgan.node.config import QueueConfig
 from medgan.node.instance import Claim, Instance, identify
 from medgan.node.item import Item, State
@@ -75,13 +74,9 @@ class Queue:
         with output_errors(queue.folder):
             make_folder(queue.folder)
             queue.folder.chmod(0o700)
-        handle = os.open(queue.folder, os.O_RDONLY)
-        try:
-            _lock_folder(handle, queue.folder)
+        with held_folder(queue.folder, "another node"):
             queue._restore()
             yield queue
-        finally:
-            os.close(handle)
 
     def receive(self, content: bytes, claim: Claim | None = None) -> Item:
         """Take one instance: it is on the disk, whole, when this returns.
@@ -319,14 +314,3 @@ class Queue:
             with suppress(FileNotFoundError):
                 total += path.stat().st_size
         self._used = total
-
-
-def _lock_folder(handle: int, folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            "another node is at work in this folder",
-            where=folder,
-            remedy="Stop it, or choose another queue.folder",
-        ) from error

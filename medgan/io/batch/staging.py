@@ -1,7 +1,5 @@
 """A folder inside the target of a batch for what is not finished yet."""
 
-import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from uuid import uuid4
 
 from medgan.errors import OutputError
 from medgan.io.files import output_errors
+from medgan.io.folders import held_folder
 
 STAGING = ".medgan-unfinished"
 """Its name; it is gone when a batch ends, and emptied when one starts after another was killed."""
@@ -25,9 +24,7 @@ def staging(target: Path) -> Iterator[Path]:
     """
     with output_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-        handle = os.open(target, os.O_RDONLY)
-    try:
-        _lock(handle, target)
+    with held_folder(target, "another batch"):
         folder = target / STAGING
         if folder.is_symlink():
             raise OutputError("is a symbolic link", where=folder, remedy="Remove it")
@@ -40,22 +37,6 @@ def staging(target: Path) -> Iterator[Path]:
             yield own
         finally:
             _remove(folder)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, target: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            "another batch is at work in this folder",
-            where=target,
-            remedy="Wait for it to end, or choose another folder",
-        ) from error
-    except OSError:
-        # Some network disks know no locks.
-        pass
 
 
 def _remove(folder: Path) -> None:
