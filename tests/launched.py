@@ -2,21 +2,16 @@
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable
 from typing import Any
+
+from ports import free_port
 
 # its children begin with all that a training imports, which takes longer than the training
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     ["medgan.recipes.training", "torch._dynamo", "matplotlib.backends.backend_agg"]
 )
-
-
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return opened.getsockname()[1]
 
 
 def run_together(count: int, job: Callable[..., Any], *arguments: Any) -> list[int]:

@@ -4,15 +4,17 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
+from ports import free_port
 
 from medgan.config import parse_config
 from medgan.training.run_folder import RunFolder
@@ -27,6 +29,17 @@ def empty_store(tmp_path_factory, path: Path) -> Path:
         MlflowClient(f"sqlite:///{template}").search_experiments()
     shutil.copy(template, path)
     return path
+
+
+@contextmanager
+def running_server(tmp_path_factory) -> Iterator["Server"]:
+    """A server with an empty store; it is killed in the end."""
+    folder = tmp_path_factory.mktemp("server")
+    empty_store(tmp_path_factory, folder / "server.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.kill()
 
 
 def begin_run(folder: Path, *, name="mirrored", **tracking) -> RunFolder:
@@ -67,9 +80,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from ports import free_port
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -69,14 +70,6 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         finally:
             process.terminate()
             process.wait(timeout=START_SECONDS)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _wait_for(archive: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:

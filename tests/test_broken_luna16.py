@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from detection_phantoms import make_chest
+from luna16_folders import TINY_NODULES
 
 from medgan.config import NetworkConfig, PreparationConfig
 from medgan.data.nodule_batches import LungPatches
@@ -16,22 +17,11 @@ from medgan.io.luna16 import Row, write_rows
 from medgan.models.model_file import Model, ModelCard, save_model
 from medgan.networks.build import build_generators
 
-NODULES = {
+NODULES = TINY_NODULES | {
     "name": "nodules",
-    "source": "CT",
-    "target": "CT",
-    "data": {"phantoms": {"heads": 1, "slices": 4, "validation_heads": 1}},
-    "preparation": {
-        "spacing_mm": [2, 2, 2], "patch": [24, 24, 24], "window_hu": [-1000, 400],
-    },
-    "network": {
-        "spatial_dims": 3, "width": 4, "blocks": 1, "contents": 2, "conditions": 2,
-        "discriminator_width": 4,
-    },
     "losses": {"identity": 0, "phantom": 100},
     "training": {"steps": 1, "validate_every": 1, "log_every": 1},
-    "tracking": {"enabled": False},
-}  # fmt: skip
+}
 SLICES = NODULES | {
     "name": "slices",
     "source": "LABEL",

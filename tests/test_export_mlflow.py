@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ import pytest
 import yaml
 from exports import saved_model
 from mlflow import MlflowClient
-from mlflow_stores import Server, empty_store
+from mlflow_stores import empty_store, running_server
+from ports import free_port
 
 from medgan.errors import ModelError
 from medgan.inference.translator import Translator
@@ -34,12 +34,8 @@ START_SECONDS = 240
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    empty_store(tmp_path_factory, folder / "server.db")
-    server = Server(folder)
-    server.start()
-    yield server
-    server.kill()
+    with running_server(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture
@@ -56,9 +52,7 @@ class Scorer:
     """``mlflow models serve`` on loopback."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.log = folder.with_name("serve.log")
         words = ["models", "serve", "-m", str(folder), "--env-manager", "local"]
         words += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]

@@ -2,14 +2,16 @@
 
 import sys
 
-import orthanc
 import pytest
 import yaml
 from listening import PEERS, settings, write_model
+from ports import free_port
 from test_configs import NODE, keys
 
 from medgan.config import load_as
+from medgan.models import registry
 from medgan.node.config import FetchConfig, ListenConfig
+from medgan.node.node import load
 
 
 @pytest.fixture
@@ -17,9 +19,9 @@ def config(tmp_path):
     document = settings(
         write_model(tmp_path),
         tmp_path,
-        orthanc.free_port(),
-        receive={"port": orthanc.free_port(), "peers": PEERS},
-        send={"store": {"ae_title": "PACS", "address": "127.0.0.1", "port": orthanc.free_port()}},
+        free_port(),
+        receive={"port": free_port(), "peers": PEERS},
+        send={"store": {"ae_title": "PACS", "address": "127.0.0.1", "port": free_port()}},
     )
 
     def write(**changes):
@@ -39,6 +41,16 @@ def test_the_example_names_and_explains_every_key():
         assert f"#   {name}: " in text
     for line in text.splitlines():
         assert ":" not in line or "#" in line, f"no explanation: {line}"
+
+
+def test_the_model_may_be_one_of_a_registry(config, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        registry, "fetch", lambda uri: asked.append(uri) or tmp_path / "model.safetensors"
+    )
+    settings = load_as(ListenConfig, config(model="models:/heads@champion"))
+    assert load(settings).model.card.provenance["name"] == "untrained"
+    assert asked == ["models:/heads@champion"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import signal
 import time
 from collections import defaultdict
 
-import orthanc
 import pydicom
 import pytest
 from listening import (
@@ -18,6 +17,7 @@ from listening import (
     write_model,
     write_mr,
 )
+from ports import free_port
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage
@@ -29,7 +29,7 @@ KILL_AFTER = 5
 def archive():
     """A slow archive: its port, and the contents of every instance it was sent."""
     stored = defaultdict(set)
-    port = orthanc.free_port()
+    port = free_port()
 
     def on_store(event):
         stored[event.request.AffectedSOPInstanceUID].add(event.encoded_dataset())
@@ -66,7 +66,7 @@ def uids(paths):
 @pytest.mark.slow
 def test_kills_while_receiving_translating_and_sending_lose_nothing(archive, tmp_path):
     port, stored = archive
-    http, dicom = orthanc.free_port(), orthanc.free_port()
+    http, dicom = free_port(), free_port()
     document = settings(
         write_model(tmp_path),
         tmp_path,

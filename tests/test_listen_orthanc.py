@@ -21,6 +21,7 @@ from listening import (
     write_model,
     write_mr,
 )
+from ports import free_port
 
 pytestmark = pytest.mark.skipif(
     orthanc.why_not() is not None or STORESCU is None,
@@ -84,7 +85,7 @@ def test_what_storescu_sends_gains_a_synthetic_ct_and_what_is_broken_fails_alone
     head, model, archive, tmp_path, caplog
 ):
     caplog.set_level(logging.INFO)
-    http, dicom = orthanc.free_port(), orthanc.free_port()
+    http, dicom = free_port(), free_port()
     document = settings(
         model,
         tmp_path,
@@ -134,7 +135,7 @@ def test_what_storescu_sends_gains_a_synthetic_ct_and_what_is_broken_fails_alone
 def test_what_lies_on_a_dicomweb_server_is_fetched_once_and_its_synthetic_ct_stored_there(
     head, model, archive, tmp_path
 ):
-    http = orthanc.free_port()
+    http = free_port()
     wanted = write_mr(head, tmp_path / "wanted", "one", patient_id="4711")
     other = write_mr(head, tmp_path / "other", "two", patient_id="4712")
     for folder in (wanted, other):

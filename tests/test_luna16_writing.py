@@ -7,8 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-import yaml
-from detection_phantoms import make_chest
+from luna16_folders import TINY_NODULES, trained, two_chests
 
 from medgan.data.luna16 import Luna16
 from medgan.data.nodule_shapes import DENSITIES
@@ -17,57 +16,20 @@ from medgan.inference.luna16_writing import insert_into_scans, remove_from_scans
 from medgan.inference.nodule_plan import InsertionPlan, planned_shape
 from medgan.inference.nodules import NoduleInserter
 from medgan.io import read_volume
-from medgan.io.luna16 import Row, contains, read_rows, read_uids, to_index, write_rows
+from medgan.io.luna16 import contains, read_rows, read_uids, to_index
 
-TINY = {
-    "name": "tiny",
-    "source": "CT",
-    "target": "CT",
-    "data": {"phantoms": {"heads": 1, "slices": 4, "validation_heads": 1}},
-    "preparation": {
-        "spacing_mm": [2, 2, 2], "patch": [24, 24, 24], "window_hu": [-1000, 400],
-    },
-    "network": {
-        "spatial_dims": 3, "width": 4, "blocks": 1, "contents": 2, "conditions": 2,
-        "discriminator_width": 4,
-    },
-    "losses": {"identity": 0, "phantom": 100, "background": 1},
-    "training": {"steps": 2, "warmup_steps": 1, "validate_every": 2, "log_every": 1},
-    "tracking": {"enabled": False},
-}  # fmt: skip
 PLAN = InsertionPlan(2, (5, 9), on_wall=0, seed=3)
 
 
 @pytest.fixture(scope="module")
 def luna(tmp_path_factory):
-    root = tmp_path_factory.mktemp("luna")
-    masks = root / "seg-lungs"
-    masks.mkdir()
-    nodules, others = [], []
-    for seed in range(2):
-        folder = root / f"subset{seed}"
-        folder.mkdir()
-        chest = make_chest(
-            folder, seed, nodules=2, vessels=4, flipped=seed == 1, mask_suffix=".mhd", masks=masks
-        )
-        nodules += [Row(chest.uid, n.position_mm, n.diameter_mm) for n in chest.nodules]
-        others.append(Row(chest.uid, (1.0, 2.0, 3.0), -1.0))
-    write_rows(root / "annotations.csv", nodules, "diameter_mm")
-    write_rows(root / "annotations_excluded.csv", others, "diameter_mm")
-    return root
+    return two_chests(tmp_path_factory.mktemp("luna"), nodules=2)
 
 
 @pytest.fixture(scope="module")
 def run(luna, tmp_path_factory):
-    from medgan.cli.main import main
-
-    folder = tmp_path_factory.mktemp("run")
-    document = TINY | {"data": TINY["data"] | {"nodules": {"roots": [str(luna)], "healthy": 2}}}
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(document))
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", str(folder / "tiny.yaml"), "--out", str(folder / "tiny")])
-    assert not stopped.value.code
-    return folder / "tiny"
+    data = {"nodules": {"roots": [str(luna)], "healthy": 2}}
+    return trained(tmp_path_factory.mktemp("run"), TINY_NODULES, data)
 
 
 @pytest.fixture(scope="module")

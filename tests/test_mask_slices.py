@@ -8,8 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-import yaml
-from detection_phantoms import make_chest
+from luna16_folders import trained, two_chests
 from torch import nn
 
 from medgan.data.chest import Chest
@@ -21,7 +20,7 @@ from medgan.inference.nodule_plan import InsertionPlan, planned_shape
 from medgan.inference.slice_writing import FOLDERS, SlicePlan, paint_scans
 from medgan.inference.translator import Translator
 from medgan.io import read_volume
-from medgan.io.luna16 import Row, contains, to_index, write_rows
+from medgan.io.luna16 import contains, to_index
 from medgan.models.model_file import Model
 
 TINY = {
@@ -46,34 +45,14 @@ PLAN = SlicePlan(InsertionPlan(2, (8, 14), on_wall=0, seed=3), every=2, seed=3)
 
 @pytest.fixture(scope="module")
 def luna(tmp_path_factory):
-    """Two schematic chests in two subsets."""
-    root = tmp_path_factory.mktemp("luna")
-    masks = root / "seg-lungs"
-    masks.mkdir()
-    nodules = []
-    for seed in range(2):
-        folder = root / f"subset{seed}"
-        folder.mkdir()
-        chest = make_chest(
-            folder, seed, nodules=4, vessels=4, flipped=seed == 1, mask_suffix=".mhd", masks=masks
-        )
-        nodules += [Row(chest.uid, n.position_mm, n.diameter_mm) for n in chest.nodules]
-    write_rows(root / "annotations.csv", nodules, "diameter_mm")
-    return root
+    return two_chests(tmp_path_factory.mktemp("luna"), nodules=4)
 
 
 @pytest.fixture(scope="module")
 def run(luna, tmp_path_factory):
     """A training on phantoms, its last two steps on scans too."""
-    from medgan.cli.main import main
-
-    folder = tmp_path_factory.mktemp("run")
-    document = TINY | {"data": TINY["data"] | {"chest_slices": {"roots": [str(luna)], "slices": 8}}}
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(document))
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", str(folder / "tiny.yaml"), "--out", str(folder / "tiny")])
-    assert not stopped.value.code
-    return folder / "tiny"
+    data = {"chest_slices": {"roots": [str(luna)], "slices": 8}}
+    return trained(tmp_path_factory.mktemp("run"), TINY, data)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import socket
 import subprocess
 from contextlib import ExitStack
 
-import orthanc
 import pydicom
 import pytest
+from ports import free_port
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
@@ -54,7 +54,7 @@ def place(tmp_path, monkeypatch):
     with ExitStack() as opened:
 
         def make(max_gb=1.0, **changes):
-            port = orthanc.free_port()
+            port = free_port()
             config = ReceiveConfig(port=port, **{"peers": (HERE, ELSEWHERE), **changes})
             limits = QueueConfig(folder=tmp_path / "queue", max_gb=max_gb, min_free_gb=0)
             queue = opened.enter_context(Queue.open(limits, "MR"))

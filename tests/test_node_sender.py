@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
 
-import orthanc
 import pytest
+from ports import free_port
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
@@ -194,7 +194,7 @@ def made(tmp_path):
     ],
 )
 def test_an_archive_has_a_result_or_an_error_says_why_not(made, status, title, message):
-    port = orthanc.free_port()
+    port = free_port()
     archive = StoreArchive(
         StoreConfig(ae_title="PACS", address="127.0.0.1", port=port), "MEDGAN", "CT"
     )

@@ -11,7 +11,8 @@ import psutil
 import pytest
 import torch
 import yaml
-from launched import free_port, run_together
+from launched import run_together
+from ports import free_port
 from safetensors.torch import load_file
 
 from medgan.config import TrainConfig, parse_config

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from mlflow import MlflowClient
-from mlflow_stores import Server, begin_run, empty_store, logged_values, mirrored_values
+from mlflow_stores import begin_run, logged_values, mirrored_values, running_server
 
 from medgan.config import parse_config
 from medgan.recipes import training
@@ -20,12 +20,8 @@ DEATH = 3
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    empty_store(tmp_path_factory, folder / "server.db")
-    server = Server(folder)
-    server.start()
-    yield server
-    server.kill()
+    with running_server(tmp_path_factory) as server:
+        yield server
 
 
 def database(server):

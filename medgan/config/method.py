@@ -35,7 +35,10 @@ class NetworkConfig(Consistent):
     )
     bounded: bool = Field(True, description="mask: tanh after the content; false as published.")
     neighbours: int = Field(0, ge=0, description="Slices beside the one translated: 2.5-D.")
-    position: bool = Field(False, description="Tell the generators the depth below the vertex.")
+    position: bool = Field(
+        False,
+        description="Tell the generators the depth below the vertex; batch norm alone keeps it.",
+    )
     conditions: int = Field(
         0, ge=0, description="Maps of what is wanted where; nodules have two: mask and density."
     )

@@ -61,7 +61,7 @@ class Contrastive(Method[Featured]):
     def generator_pass(
         self, batch: UnpairedBatch, step: int, rng: np.random.Generator
     ) -> GeneratorPass:
-        """As ``Cyclic.generator_pass``; the step does not matter."""
+        """The unpaired terms, weighted; see ``Method``. The step does not matter."""
         real_A, real_B, weights = batch.real_A, batch.real_B, self.weights
         of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)
         to_B, idt_B = translate_with_identity(self.G_A, *of_A, *of_B)

@@ -48,13 +48,7 @@ class Cyclic(Method[Generator]):
     def generator_pass(
         self, batch: UnpairedBatch, step: int, rng: np.random.Generator
     ) -> GeneratorPass:
-        """The unpaired terms, weighted.
-
-        Args:
-            batch: real images.
-            step: counted from 1.
-            rng: draws what is random in the terms.
-        """
+        """The unpaired terms, weighted; see ``Method``."""
         weights = self.weights
         real_A, real_B = batch.real_A, batch.real_B
         of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)

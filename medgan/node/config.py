@@ -144,7 +144,7 @@ class StatusConfig(Frozen):
 class ListenConfig(Frozen):
     """A node, whole."""
 
-    model: Path = Field(description="Run folder or model file.")
+    model: Path = Field(description="Run folder, model file, or models:/NAME@ALIAS of MLflow.")
     direction: Literal["forward", "backward"] = Field(
         "forward", description="forward: the model's source to target; backward: the other way."
     )

@@ -209,7 +209,10 @@ def read_pair(config: TrainConfig, pair: PairConfig) -> dict[Modality, Volume]:
         ends["CT"] = resample(ct, Grid.of(mr))
     else:
         register = {"rigid": register_rigid, "deformable": register_deformable}[pair.register_by]
-        ends["CT"] = register(ct, mr).volume
+        moved = register(ct, mr)
+        if moved.deformation_mm:
+            _log.info("a CT is deformed by %.1f mm on average", moved.deformation_mm)
+        ends["CT"] = moved.volume
     return ends
 
 
