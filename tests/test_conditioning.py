@@ -29,8 +29,8 @@ def test_image_neighbours_and_depth_are_stacked_in_this_order(
     if neighbours:
         assert torch.equal(stack[:, channels : channels * (1 + neighbours)], beside)
     if position:
-        for one, depth in zip(stack[:, -1], (0.1, 0.7, 1.9), strict=True):
-            assert torch.equal(one, torch.full(sizes, depth))
+        for given, one, depth in zip(stack[:, -channels:], image, (0.1, 0.7, 1.9), strict=True):
+            assert torch.equal(given, one * depth)
 
 
 def test_nothing_but_the_image_is_the_image_itself():
@@ -42,9 +42,9 @@ def test_nothing_but_the_image_is_the_image_itself():
 def test_unknown_neighbours_are_copies_and_an_unknown_depth_lies_above_every_head():
     image = noise(2, 2, 8, 8)
     stack = Conditioning(4, position=True).stack(image)
-    for slice_ in stack[:, :-1].split(2, dim=1):
+    for slice_ in stack[:, :-2].split(2, dim=1):
         assert torch.equal(slice_, image)
-    assert (stack[:, -1] == -1).all()
+    assert torch.equal(stack[:, -2:], -image)
 
 
 def test_depth_takes_the_precision_of_the_image():
@@ -97,5 +97,6 @@ def test_a_generator_listens_to_all_that_it_is_told_and_to_nothing_else(generato
     assert torch.equal(deaf(image, other).image, deaf(image).image)
     told, _ = build_generators(tiny(network=network | {"neighbours": 2, "position": True}).network)
     plain = told(image).image
+    # a norm over the image takes constants out: what comes through has to be no rounding error
     for context in (Context(other.neighbours), Context(depth=other.depth)):
-        assert not torch.allclose(told(image, context).image, plain)
+        assert (told(image, context).image - plain).abs().mean() > 1e-3

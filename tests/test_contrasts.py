@@ -16,7 +16,6 @@ from medgan.io import read_volume, write_volume
 from medgan.models.model_file import Model, ModelCard, save_model
 from medgan.networks import Context, Translation
 from medgan.networks.build import build_generators
-from medgan.networks.conditioning import UNKNOWN_DEPTH
 from medgan.phantoms.scan import scan_head
 from medgan.volumes import Volume
 from medgan.volumes.geometry import Grid, crop, reorient
@@ -182,14 +181,9 @@ def test_slices_beside_are_those_of_training(t1, t2):
     np.testing.assert_allclose(made.image.array, resample(volume, Grid.of(t1)).array, atol=0.05)
 
 
-@pytest.mark.parametrize("unknown", [UNKNOWN_DEPTH, 0.0])
 @pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_without_a_vertex_the_network_is_told_what_its_file_has_for_that(
-    t1, monkeypatch, spatial_dims, unknown
-):
+def test_without_a_vertex_the_network_is_told_that_it_is_not_known(t1, monkeypatch, spatial_dims):
     model = make_model(position=True, spatial_dims=spatial_dims)
-    card = model.card.model_copy(update={"unknown_depth": unknown})
-    model = dataclasses.replace(model, card=card)
     forward, told = model.forward.forward, []
 
     def noting(x, context):
@@ -203,15 +197,8 @@ def test_without_a_vertex_the_network_is_told_what_its_file_has_for_that(
     top = t1.shape[2] * 2 // 3
     told.clear()
     Translator(model)(dataclasses.replace(t1, array=t1.array[:, :, :top]))
-    assert (torch.cat(told) == unknown).all()
+    assert told and all(depth is None for depth in told)
     assert whole.shape == t1.shape
-
-
-def test_model_files_of_before_told_unknown_depths_as_the_vertex(tmp_path):
-    model = make_model(position=True)
-    document = model.card.model_dump(mode="json")
-    del document["unknown_depth"]
-    assert ModelCard.model_validate(document).unknown_depth == 0
 
 
 def test_neighbours_follow_the_normal_of_every_plane(t1, monkeypatch):

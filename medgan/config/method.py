@@ -37,7 +37,7 @@ class NetworkConfig(Consistent):
     neighbours: int = Field(0, ge=0, description="Slices beside the one translated: 2.5-D.")
     position: bool = Field(
         False,
-        description="Tell the generators the depth below the vertex; batch norm alone keeps it.",
+        description="Give the image once more, times its depth below the vertex in 100 mm.",
     )
     conditions: int = Field(
         0, ge=0, description="Maps of what is wanted where; nodules have two: mask and density."

@@ -12,7 +12,6 @@ from torch.nn import functional
 from medgan.config import NetworkConfig
 from medgan.networks import SIZE_MULTIPLE, Context
 from medgan.networks.build import Generator
-from medgan.networks.conditioning import UNKNOWN_DEPTH
 
 Maps = NDArray[np.float32]
 """(M, X, Y, Z): the result's channels; with details then the background attention, in networks
@@ -29,7 +28,6 @@ class Engine:
         least: images are padded with air to at least this size.
         device: where it runs.
         bf16: half-precision arithmetic in the convolutions.
-        unknown_depth: what the network is told for a depth that is not known.
     """
 
     generator: Generator
@@ -37,7 +35,6 @@ class Engine:
     least: tuple[int, ...]
     device: str
     bf16: bool
-    unknown_depth: float = UNKNOWN_DEPTH
 
     @property
     def channels(self) -> int:
@@ -74,10 +71,8 @@ class Engine:
         """
         size = images.shape[2:]
         padding = _padding(size, self.least)
-        beside, depth = context.neighbours, context.depth
-        if depth is None:
-            depth = torch.full((len(images),), self.unknown_depth)
-        padded = Context(None if beside is None else self._padded(beside, padding), depth)
+        beside = context.neighbours
+        padded = Context(None if beside is None else self._padded(beside, padding), context.depth)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16):
             made = self.generator(
                 self._padded(torch.from_numpy(images), padding),

@@ -85,9 +85,7 @@ class Translator:
         flat = card.network.spatial_dims == 2
         least = card.preparation.matrix if flat else card.preparation.patch
         generator = model.generator(direction).to(device)
-        self.engine = Engine(
-            generator, card.network, least, device, bf16, unknown_depth=card.unknown_depth
-        )
+        self.engine = Engine(generator, card.network, least, device, bf16)
 
     @classmethod
     def load(cls, place: Path | str, direction: Direction = "forward") -> Self:

@@ -40,8 +40,6 @@ class ModelCard(BaseModel):
         provenance: how the weights came about (configuration's name, steps, data fingerprint,
             why this checkpoint was chosen); no file names, no patient data.
         licence: of the weights.
-        unknown_depth: what stands for a depth below the vertex that is not known, in networks that
-            are told it; a file that does not say so is older, and takes 0.
         domains: figures of the scans trained on, which unlike sources are known by; None where
             they are not known.
     """
@@ -57,7 +55,6 @@ class ModelCard(BaseModel):
     network: NetworkConfig
     provenance: dict[str, Any]
     licence: str = "Apache-2.0"
-    unknown_depth: float = 0.0
     domains: dict[Side, DomainStatistics] | None = None
     intended_use: str = "Research use only. Not for clinical use."
 

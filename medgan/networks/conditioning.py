@@ -78,7 +78,9 @@ class Conditioning:
 
     Attributes:
         neighbours: N, an even number of slices beside the image.
-        position: whether one more channel holds the depth below the vertex.
+        position: whether the image is given once more, times its depth below the vertex. The first
+            filters are thus linear in the depth, which a norm over the image leaves alone; it
+            would take out a channel that holds nothing but the depth.
         conditions: M, maps of what is wanted.
     """
 
@@ -88,10 +90,10 @@ class Conditioning:
 
     def channels(self, image_channels: int) -> int:
         """Channels of ``stack``."""
-        return image_channels * (1 + self.neighbours) + self.position + self.conditions
+        return image_channels * (1 + self.neighbours + self.position) + self.conditions
 
     def stack(self, image: Tensor, context: Context = UNKNOWN) -> Tensor:
-        """Image first, then neighbours, depth and condition.
+        """Image first, then neighbours, image times depth, and condition.
 
         Args:
             image: (B, C, *S).
@@ -105,11 +107,10 @@ class Conditioning:
             copies = image.repeat(1, self.neighbours, *[1] * (image.ndim - 2))
             parts.append(copies if context.neighbours is None else context.neighbours)
         if self.position:
-            plane = torch.full_like(image[:, :1], UNKNOWN_DEPTH)
-            if context.depth is not None:
-                depth = context.depth.to(plane).reshape(-1, *[1] * (image.ndim - 1))
-                plane = depth.expand_as(plane)
-            parts.append(plane)
+            # not len(image), which an exported network would take for a constant
+            unknown = image.new_full(image.shape[:1], UNKNOWN_DEPTH)
+            depth = unknown if context.depth is None else context.depth.to(image)
+            parts.append(image * depth.reshape(-1, *[1] * (image.ndim - 1)))
         if self.conditions:
             parts.append(condition_of(image, context, self.conditions))
         return torch.cat(parts, dim=1) if len(parts) > 1 else image

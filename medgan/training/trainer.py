@@ -23,7 +23,6 @@ from medgan.io.files import write_json
 from medgan.methods import GeneratorPass, Losses, build_method
 from medgan.models.model_file import FILE_NAME, ModelCard, save_model
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
-from medgan.networks.conditioning import UNKNOWN_DEPTH
 from medgan.training.checkpoint import optimiser_tensors, restore_optimiser
 from medgan.training.history_pool import HistoryPool
 from medgan.training.monitor import Monitor, Translated
@@ -288,7 +287,6 @@ class Trainer:
             target=self.config.target,
             preparation=self.config.preparation,
             network=self.config.network,
-            unknown_depth=UNKNOWN_DEPTH,
             domains=self.domains,
             provenance={"name": self.config.name, "chosen": chosen, **self.provenance},
         )
