@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from medgan.methods.losses import background_loss, l1, least_squares_gan, total_variation
+from medgan.methods.losses import (
+    background_loss,
+    balanced_l1,
+    l1,
+    least_squares_gan,
+    total_variation,
+)
 
 
 def test_least_squares_scores_are_measured_from_1_or_0():
@@ -17,6 +23,19 @@ def test_l1_is_the_mean_absolute_difference_in_single_precision():
     loss = l1(torch.tensor([1.0, -1.0], dtype=torch.bfloat16), torch.tensor([0.0, 2.0]))
     assert loss.item() == 2.0
     assert loss.dtype == torch.float32
+
+
+def test_a_region_counts_as_much_as_all_the_rest_however_small():
+    region = torch.zeros(2, 1, 10, 10, dtype=torch.bool)
+    region[:, :, 3, 4] = True
+    wider = region.clone()
+    wider[0, :, :5] = True
+    truth = torch.rand(2, 1, 10, 10, generator=torch.Generator().manual_seed(0))
+    made = torch.where(region, truth + 3, truth - 1)
+    assert balanced_l1(made, truth, region).item() == pytest.approx((3 + 1) / 2)
+    assert l1(made, truth).item() == pytest.approx((99 * 1 + 3) / 100)
+    alone = [balanced_l1(made[k:][:1], truth[k:][:1], wider[k:][:1]).item() for k in range(2)]
+    assert balanced_l1(made, truth, wider).item() == pytest.approx(np.mean(alone))
 
 
 @pytest.mark.parametrize("sizes", [(5, 9), (64, 40), (4, 6, 8)])

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from medgan.config import TrainConfig
 from medgan.data.batches import PhantomBatch
-from medgan.methods.losses import background_loss, l1
+from medgan.methods.losses import background_loss, balanced_l1, l1
 from medgan.methods.tissue import tissue_loss
 
 
@@ -32,7 +32,11 @@ def phantom_losses(
         ("B", backward, pairs.target, pairs.target_context, pairs.target_truth, config.source),
     ):
         made = generator(source, context)
-        found[f"phantom_{name}"] = weight * l1(made.image, truth)
+        if context.condition is None:
+            found[f"phantom_{name}"] = weight * l1(made.image, truth)
+        else:
+            # what is wanted fills little of the image
+            found[f"phantom_{name}"] = weight * balanced_l1(made.image, truth, pairs.body)
         if losses.tissue and modality == "CT":
             found["phantom_tissue"] = losses.tissue * tissue_loss(
                 made.image, truth, config.preparation.window_hu, pairs.body

@@ -18,6 +18,25 @@ def l1(result: Tensor, truth: Tensor) -> Tensor:
     return functional.l1_loss(result.float(), truth)
 
 
+def balanced_l1(result: Tensor, truth: Tensor, region: Tensor) -> Tensor:
+    """Mean absolute difference inside a region and outside of it, both counted alike.
+
+    A nodule is a hundredth of its patch: in a mean over the patch its CT number hardly counts.
+
+    Args:
+        result: (B, C, *S).
+        truth: (B, C, *S).
+        region: (B, 1, *S) bool, neither empty nor everything.
+
+    Returns:
+        Scalar float32: the mean of the two means, of each image by itself.
+    """
+    difference = (result.float() - truth).abs().mean(1, keepdim=True).flatten(1)
+    inside = region.flatten(1).float()
+    means = [(share * difference).sum(1) / share.sum(1) for share in (inside, 1 - inside)]
+    return torch.stack(means).mean()
+
+
 def total_variation(attention: Tensor) -> Tensor:
     """Mean absolute step between neighbours, summed over the spatial axes.
 
