@@ -104,6 +104,9 @@ class FetchConfig(WebConfig):
         1, ge=0, description="Studies of today and so many days before; null: of all time."
     )
     interval_seconds: float = Field(60.0, gt=0, description="Pause between two looks.")
+    max_instance_mb: float = Field(
+        512.0, gt=0, description="Largest instance; a series with larger ones has failed."
+    )
 
 
 class StoreConfig(Frozen):

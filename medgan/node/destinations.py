@@ -14,7 +14,7 @@ from medgan.errors import NetworkError
 from medgan.node.config import SendConfig, StoreConfig, WebConfig
 from medgan.node.instance import classes_of
 from medgan.node.tls import client_context
-from medgan.node.web import client_of, web_errors
+from medgan.node.web import client_of, session_of, web_errors
 from medgan.volumes import Modality
 
 STORED = (0x0000, 0xB000, 0xB006, 0xB007)
@@ -148,7 +148,7 @@ class WebArchive:
 
     def __init__(self, config: WebConfig) -> None:
         self.config = config
-        self._client = client_of(config)
+        self._client = client_of(config, session_of(config))
 
     def send(self, files: Sequence[Path], stopping: Callable[[], bool]) -> None:
         """Send all files, some in a message."""

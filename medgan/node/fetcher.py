@@ -16,7 +16,7 @@ from medgan.node.config import FetchConfig
 from medgan.node.instance import Claim, series_name
 from medgan.node.journal import Journal
 from medgan.node.queue import Queue
-from medgan.node.web import client_of, web_errors
+from medgan.node.web import Meter, client_of, session_of, web_errors
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ class Fetcher:
         stopping: Callable[[], bool],
     ) -> None:
         self.config, self.queue, self.journal, self.stopping = config, queue, journal, stopping
-        self._client = client_of(config)
+        session = session_of(config)
+        self._meter = Meter(session, config.max_instance_mb)
+        self._client = client_of(config, session)
         self._seen: dict[str, tuple[int, float]] = {}
 
     def step(self) -> None:
@@ -138,12 +140,13 @@ class Fetcher:
 
     def _instances(self, series: _Found) -> Iterator[bytes]:
         with web_errors(self.config):
-            yield from (
-                _encoded(dataset)
-                for dataset in self._client.iter_series(
-                    series.study_uid, series.series_uid, media_types=ANY_SYNTAX
-                )
-            )
+            for dataset in self._client.iter_series(
+                series.study_uid, series.series_uid, media_types=ANY_SYNTAX
+            ):
+                self._meter.begin()
+                content = _encoded(dataset)
+                self._meter.require(len(content))
+                yield content
 
 
 def _encoded(dataset: Dataset) -> bytes:

@@ -14,6 +14,8 @@ from medgan.volumes import Modality
 WHERE = "an instance"
 """How errors call it: its UIDs lead to the patient."""
 
+MB = 1e6
+
 
 class OtherInstance(FileError):
     """An instance is not what it was said to be, or not what is taken here."""

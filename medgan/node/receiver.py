@@ -21,7 +21,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from medgan.errors import FileError, NetworkError, OutputError
 from medgan.node.config import PeerConfig, ReceiveConfig
-from medgan.node.instance import Claim, OtherInstance, classes_of
+from medgan.node.instance import MB, Claim, OtherInstance, classes_of
 from medgan.node.journal import Journal
 from medgan.node.queue import Queue
 from medgan.node.tls import server_context
@@ -39,7 +39,6 @@ IDLE_SECONDS = 60.0
 """Silence after which a connection is closed."""
 HANDSHAKE_SECONDS = 5.0
 """Time for the encryption of a connection to begin, while which no other one is taken."""
-MB = 1e6
 
 
 class Receiver:
