@@ -3,8 +3,8 @@
 Ten nodules of the given sizes go into every scan. Each is measured in the finished scan as a
 reader would measure it, without the mask it was made from: its CT number in the core, the slope of
 its border, and its volume above the CT number half way between core and lung. Real nodules of
-LUNA16 are measured in the same way. So are perfect ones of the same shapes at the same places, of
-one CT number throughout, which tell what the scan's slices and the measurement make of a nodule.
+LUNA16 are measured in the same way. So are perfect ones of the same shapes at the same places,
+which tell what the scan's slices and the measurement make of a nodule.
 
     python benchmarks/inserted_nodules.py MODEL SCAN... --out sheet.png
     python benchmarks/inserted_nodules.py runs/luna16_nodules \
@@ -61,8 +61,11 @@ HU that part invasive from minimally invasive ones in Qi et al., PMC6986053, and
 part-solid nodule lies between ground glass and soft tissue.
 """
 
-PERFECT_HU: dict[Density, float] = {"solid": 40.0, "part-solid": -300.0, "ground-glass": -600.0}
-"""CT number of perfect nodules; of part-solid ones, of both their parts together."""
+PERFECT_HU: dict[Density, float] = {"solid": 40.0, "part-solid": 0.0, "ground-glass": -600.0}
+"""CT number of perfect nodules; of part-solid ones, of the core, about which is ground glass."""
+
+CORE_DEPTH = 0.45
+"""Deeper than this share of its greatest depth a perfect part-solid nodule is solid."""
 
 VOLUME_RATIO = (0.73, 1.27)
 """Volume over that of a perfect nodule.
@@ -154,7 +157,7 @@ def measure(
 
 
 class PerfectNetwork(nn.Module):
-    """In a generator's place: every voxel gets the share that the nodule fills of it."""
+    """In a generator's place: every voxel gets as much of the nodule as it holds of it."""
 
     def __init__(self, scale: WindowScale) -> None:
         super().__init__()
@@ -166,7 +169,11 @@ class PerfectNetwork(nn.Module):
         share = (context.condition[:, :1] + 1) / 2
         told = float(context.condition[:, 1:][share > 0].max())
         density = next(kind for kind, value in DENSITY_VALUES.items() if value == told)
-        value = torch.from_numpy(self.scale.forward(np.float32([PERFECT_HU[density]])))
+        hu = np.full(share.shape, PERFECT_HU[density], np.float32)
+        if density == "part-solid":
+            depth = ndimage.distance_transform_edt(share[0, 0].numpy() >= 0.5)
+            hu[0, 0, depth < CORE_DEPTH * depth.max()] = PERFECT_HU["ground-glass"]
+        value = torch.from_numpy(self.scale.forward(hu))
         return Translation((1 - share) * image + share * value, image[:, None], image[:, None])
 
 
