@@ -113,7 +113,9 @@ def test_no_name_leads_out_of_the_folder(card, trained, name, tmp_path, monkeypa
 def test_info_lists_the_models_with_size_and_licence(card, trained, medgan_cli):
     code, text, _ = medgan_cli("info")
     assert code == 0
-    assert next(line for line in text.splitlines() if line.startswith("models")).endswith("none")
+    assert (
+        next(line for line in text.splitlines() if line.startswith("models")).split()[1] == "none"
+    )
     path = ship(trained, card)
     _, text, _ = medgan_cli("info")
     assert "small-head: MR to CT, forward, 0." in text
