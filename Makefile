@@ -35,8 +35,9 @@ lint: install ## style, formatting, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-docs: install ## write the command reference docs/cli.md
+docs: install ## write docs/cli.md, the command reference, and docs/licences.md
 	$(BIN)/python -m medgan.cli.reference docs/cli.md
+	$(BIN)/python -m medgan.cli.licences docs/licences.md
 
 clean: ## remove what make and the tools built, .venv included
 	rm -rf .venv build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

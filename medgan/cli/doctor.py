@@ -26,6 +26,7 @@ MODULES = {
     "monai": "monai",
     "nibabel": "nibabel",
     "numpy": "numpy",
+    "packaging": "packaging",
     "pandas": "pandas",
     "pillow": "PIL",
     "pydantic": "pydantic",

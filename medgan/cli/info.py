@@ -8,6 +8,7 @@ from rich.table import Table
 from medgan import __version__
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.main import VERBS
+from medgan.models.catalogue import BuiltInModel
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Info:
         contrasts: of the phantoms that anchor a training.
         precisions: of ``training.precision``.
         protocols: of ``medgan evaluate``, with the modality each is for.
+        models: that come with medgan, see ``medgan translate``.
     """
 
     version: str
@@ -35,6 +37,7 @@ class Info:
     contrasts: tuple[str, ...]
     precisions: tuple[str, ...]
     protocols: dict[str, str]
+    models: tuple[BuiltInModel, ...]
 
 
 def gather() -> Info:
@@ -42,6 +45,7 @@ def gather() -> Info:
     from medgan.config import Contrast, NetworkConfig, TrainConfig, TrainingConfig
     from medgan.io import SUFFIXES
     from medgan.metrics.protocols import PROTOCOLS
+    from medgan.models.catalogue import builtin_models
 
     return Info(
         version=__version__,
@@ -53,11 +57,12 @@ def gather() -> Info:
         contrasts=get_args(Contrast),
         precisions=get_args(TrainingConfig.model_fields["precision"].annotation),
         protocols={name: protocol.modality for name, protocol in PROTOCOLS.items()},
+        models=builtin_models(),
     )
 
 
 def command(json: JsonTarget = None) -> None:
-    """Tell what this version of medgan can do: verbs, formats, methods, protocols.
+    """Tell what this version of medgan can do: verbs, formats, methods, built-in models.
 
     Example: medgan info --json -
     """
@@ -66,6 +71,8 @@ def command(json: JsonTarget = None) -> None:
     for name, value in vars(facts).items():
         if isinstance(value, dict):
             text = "\n".join(f"{key}: {meaning}" for key, meaning in value.items())
+        elif name == "models":
+            text = "\n".join(map(str, value)) or "none"
         else:
             text = value if isinstance(value, str) else ", ".join(value)
         table.add_row(name, text)

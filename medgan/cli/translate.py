@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[
-        Path, typer.Argument(help="Run folder, model file, or models:/NAME@ALIAS of MLflow.")
+        Path,
+        typer.Argument(
+            help="Run folder, model file, built-in model's name, or models:/NAME@ALIAS of MLflow."
+        ),
     ],
     src: Annotated[
         Path,

@@ -12,11 +12,11 @@ from medgan import __version__
 from medgan.config import Domain, NetworkConfig, PreparationConfig
 from medgan.data.statistics import DomainStatistics, Side
 from medgan.errors import ModelError
+from medgan.models.catalogue import SUFFIX, builtin_file, builtin_names
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
 from medgan.networks.build import Generator, build_generators
 
 FILE_NAME = "model.safetensors"
-SUFFIX = ".safetensors"
 REGISTRY = "models:/"
 """What the names of models in an MLflow registry begin with."""
 
@@ -159,10 +159,10 @@ def find_model(place: Path | str) -> Path:
     """The file of a model, wherever it is.
 
     Args:
-        place: a model file; a run folder, of which it is the best model, else the last; or
-            ``models:/name@alias`` and ``models:/name/version`` in the registry of the MLflow
-            server that the environment variable MLFLOW_TRACKING_URI names, from which only
-            the model file is taken.
+        place: a model file; a run folder, of which it is the best model, else the last; the name
+            of a built-in model, unless a file or folder is called so; or ``models:/name@alias``
+            and ``models:/name/version`` in the registry of the MLflow server that the environment
+            variable MLFLOW_TRACKING_URI names, from which only the model file is taken.
 
     Raises:
         ModelError: nothing there.
@@ -179,9 +179,11 @@ def find_model(place: Path | str) -> Path:
     for folder in _RUN_PLACES:
         if (place / folder / FILE_NAME).is_file():
             return place / folder / FILE_NAME
+    if not place.exists() and (builtin := builtin_file(str(place))):
+        return builtin
     raise ModelError(
-        "no model here",
+        "no model here, and no built-in model of this name",
         where=place,
-        remedy=f"Name a run folder with {_RUN_PLACES[0]}/{FILE_NAME}, a {SUFFIX} file, or "
-        f"{REGISTRY}NAME@ALIAS",
+        remedy=f"Name a run folder with {_RUN_PLACES[0]}/{FILE_NAME}, a {SUFFIX} file, "
+        f"{REGISTRY}NAME@ALIAS, or a built-in model ({', '.join(builtin_names()) or 'none'})",
     )

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 from medgan.data.cache import default_cache_dir
 from medgan.errors import ConfigError, ModelError
 from medgan.io.files import content_sha256, make_folder, writing
+from medgan.models.catalogue import SUFFIX
 from medgan.models.mlflow_access import prepare_mlflow, store_errors, without_credentials
-from medgan.models.model_file import FILE_NAME, REGISTRY, SUFFIX
+from medgan.models.model_file import FILE_NAME, REGISTRY
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 ARTIFACT = f"artifacts/{FILE_NAME}"

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from medgan.errors import ModelError
 from medgan.io.files import writing
-
-_HEADER = "medgan"
+from medgan.models.catalogue import HEADER
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], document: Mapping[st
     """
     owned = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     # as bytes, because save_file hides the system's error when the disk is full
-    content = save(owned, {_HEADER: json.dumps(document)})
+    content = save(owned, {HEADER: json.dumps(document)})
     with writing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -58,7 +57,7 @@ def load_tensors(path: Path) -> TensorFile:
         raise ModelError("no such file", where=path)
     try:
         with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get(_HEADER)
+            header = (file.metadata() or {}).get(HEADER)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header is None:
             raise ModelError("a safetensors file, but not one of medgan's", where=path)
