@@ -35,9 +35,10 @@ lint: install ## style, formatting, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-docs: install ## write the command reference docs/cli.md
-	$(BIN)/python -m medgan.cli.reference docs/cli.md
+docs: install ## write docs/cli.md and docs/configuration.md, then the site into site/
+	$(BIN)/python -m medgan.cli.reference docs/cli.md docs/configuration.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove what make and the tools built, .venv included
-	rm -rf .venv build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv build dist demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find medgan pipelines tests -type d -name __pycache__ -prune -exec rm -rf {} +
