@@ -35,10 +35,11 @@ lint: install ## style, formatting, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-docs: install ## write docs/cli.md, the command reference, and docs/licences.md
-	$(BIN)/python -m medgan.cli.reference docs/cli.md
+docs: install ## write docs/cli.md, docs/configuration.md and docs/licences.md, then the site into site/
+	$(BIN)/python -m medgan.cli.reference docs/cli.md docs/configuration.md
 	$(BIN)/python -m medgan.cli.licences docs/licences.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove what make and the tools built, .venv included
-	rm -rf .venv build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv build dist demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find medgan pipelines tests -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -40,6 +40,9 @@ WIDTH = 100
 CONTEXT: dict[str, Any] = {"help_option_names": ["--help", "-h"], "max_content_width": WIDTH}
 """What the program and its verbs share in reading their arguments."""
 
+COMPLETION = "_MEDGAN_COMPLETE"
+"""Environment variable by which a shell asks for its script, or for what may come next."""
+
 
 def load(verb: str) -> TyperCommand | TyperGroup:
     """Import a verb's module and build its command.
@@ -132,6 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows the program's name; those of the process by default.
     """
+    if COMPLETION in os.environ:
+        # Typer's own two options would stand first in every help; docs/completion.md has the lines.
+        typer.completion.completion_init()
     try:
         app(arguments, prog_name="medgan")
     except MedganError as error:

@@ -1,11 +1,13 @@
-"""The command reference, written from the commands themselves (``make docs``)."""
+"""The references of commands and of configurations, written from themselves (``make docs``)."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from medgan.cli.configuration import configuration
 from medgan.cli.main import CONTEXT, VERBS, WIDTH, app, load
 from medgan.io.files import write_text
 
@@ -33,5 +35,10 @@ def reference() -> str:
     return "\n".join(sections)
 
 
+PAGES = {"cli.md": reference, "configuration.md": configuration}
+"""Name of a page -> what is in it."""
+
+
 if __name__ == "__main__":
-    write_text(sys.argv[1], reference())
+    for page in map(Path, sys.argv[1:]):
+        write_text(page, PAGES[page.name]())

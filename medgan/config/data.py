@@ -19,7 +19,9 @@ class PreparationConfig(Frozen):
 
     spacing_mm: Triple = Field((2.0, 2.0, 2.0), description="Voxel size of the model's grid, RAS.")
     matrix: tuple[int, int] = Field(
-        (128, 128), description="Slices are padded with air to at least this size, in voxels."
+        (128, 128),
+        description="Slices are padded with air to at least this size, in voxels: "
+        "multiples of 4 of at least 32.",
     )
     window_hu: Pair = Field((-1000.0, 2000.0), description="HU mapped to -1 and to +1.")
     mr_percentile: float = Field(
@@ -31,7 +33,9 @@ class PreparationConfig(Frozen):
         description="Planes of the slices; a volume's result is the mean over them.",
     )
     patch: tuple[int, int, int] = Field(
-        (64, 64, 64), description="Patches of 3-D networks, in voxels; slices know nothing of it."
+        (64, 64, 64),
+        description="Patches of 3-D networks, in voxels: multiples of 4 of at least 16. "
+        "Slices know nothing of it.",
     )
     n4: bool = Field(False, description="Correct the MR bias field (N4) before scaling.")
     mask_margin_mm: float = Field(
@@ -83,7 +87,7 @@ class PhantomConfig(Frozen):
 class ScanConfig(Frozen):
     """One scan of one patient, a file or DICOM folder; a bare path is short for ``{path: ...}``."""
 
-    path: Path
+    path: Path = Field(description="The file or folder; relative to data.root.")
     series: str | None = Field(
         None,
         description="Picks one series of a DICOM folder, e.g. modality=MR,contrast=T1; null: it "
@@ -104,7 +108,7 @@ class ScanConfig(Frozen):
 class ImagesConfig(Frozen):
     """Pictures in the folders trainA, trainB, testA and testB of ``root``; PNG or JPEG."""
 
-    root: Path
+    root: Path = Field(description="Folder of the four.")
     load_size: int = Field(
         286, ge=32, description="Pictures are resized to this square, then cropped to the matrix."
     )
@@ -139,8 +143,8 @@ class DataConfig(Frozen):
     root: Path | None = Field(
         None, description="Folder of the scans; null: the environment variable MEDGAN_DATA."
     )
-    source: tuple[ScanConfig, ...] = ()
-    target: tuple[ScanConfig, ...] = ()
+    source: tuple[ScanConfig, ...] = Field((), description="Scans of the source domain.")
+    target: tuple[ScanConfig, ...] = Field((), description="Of the target domain, unpaired.")
     validation_share: float = Field(
         0.0, ge=0, lt=1, description="Share of each domain's patients that only validate."
     )
@@ -160,7 +164,7 @@ class DataConfig(Frozen):
 class PairConfig(Frozen):
     """A registered pair for evaluation; never trained on, never used to choose anything."""
 
-    name: str
+    name: str = Field(description="How reports call the pair.")
     source: ScanConfig
     target: ScanConfig
     register_by: Literal["none", "rigid", "deformable"] = Field(

@@ -103,8 +103,8 @@ class RampConfig(Frozen):
 class LossConfig(Frozen):
     """Weights of the objective's terms; those of the published code by default."""
 
-    adversarial: float = Field(1.0, ge=0)
-    cycle: float = Field(10.0, ge=0)
+    adversarial: float = Field(1.0, ge=0, description="Least-squares GAN, both directions.")
+    cycle: float = Field(10.0, ge=0, description="L1 of there and back again.")
     identity: float = Field(5.0, ge=0, description="0.5 times cycle in the published code.")
     pixel: float = Field(0.0, ge=0, description="L1 between output and input: first scheme.")
     total_variation: float = Field(
@@ -125,4 +125,4 @@ class LossConfig(Frozen):
     structure: Literal["gradient", "correlation", "mind"] = Field(
         "mind", description="What keeps edges of the output where those of the input are."
     )
-    structure_weight: float = Field(0.0, ge=0)
+    structure_weight: float = Field(0.0, ge=0, description="Weight of that; 0: none.")

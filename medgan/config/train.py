@@ -13,9 +13,9 @@ from medgan.config.method import LossConfig, NetworkConfig
 class TrainingConfig(Frozen):
     """The loop."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, description="Updates in all, the warm-up included.")
     warmup_steps: int = Field(0, ge=0, description="First steps, on phantoms alone and supervised.")
-    batch: int = Field(1, ge=1)
+    batch: int = Field(1, ge=1, description="Images of each domain a step and process.")
     warmup_learning_rate: float = Field(
         1e-3, gt=0, description="Rate of the warm-up; falls to learning_rate over its second half."
     )
@@ -27,15 +27,21 @@ class TrainingConfig(Frozen):
         0.0, ge=0, lt=1, description="Exponential moving average of the generators; 0: none."
     )
     pool: int = Field(50, ge=0, description="Size of the history pool of each discriminator.")
-    max_gradient_norm: float = Field(100.0, gt=0)
+    max_gradient_norm: float = Field(
+        100.0, gt=0, description="Longer gradients are shortened to this."
+    )
     differentiable_augmentation: bool = Field(
         False, description="Shift, mirror and cut what discriminators see: for few scans."
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = Field(0, ge=0)
-    log_every: int = Field(10, ge=1)
-    validate_every: int = Field(200, ge=1)
-    checkpoint_every: int = Field(200, ge=1)
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the networks' arithmetic.")
+    seed: int = Field(0, ge=0, description="Everything random follows from it and the step.")
+    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl.")
+    validate_every: int = Field(
+        200, ge=1, description="Steps between validations; the best one's model is kept."
+    )
+    checkpoint_every: int = Field(
+        200, ge=1, description="Steps between checkpoints, from which --resume continues."
+    )
 
 
 class TrackingConfig(Frozen):
@@ -43,25 +49,29 @@ class TrackingConfig(Frozen):
 
     enabled: bool = Field(True, description="Mirror the run to MLflow.")
     uri: str | None = Field(None, description="Tracking server; null: sqlite in the run folder.")
-    experiment: str = Field("medgan")
+    experiment: str = Field("medgan", description="Where the run is listed.")
 
 
 class TrainConfig(Consistent):
     """One training, whole."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+$", description="Of the run folder, and in the model's card."
+    )
     method: Literal["cyclic", "contrastive"] = Field(
         "cyclic", description="cyclic: AttentionGAN and CycleGAN; contrastive: CUT."
     )
-    source: Domain = "MR"
-    target: Domain = "CT"
+    source: Domain = Field("MR", description="What G_A reads and G_B writes.")
+    target: Domain = Field("CT", description="What G_A writes and G_B reads.")
     data: DataConfig = DataConfig()
     preparation: PreparationConfig = PreparationConfig()
     network: NetworkConfig = NetworkConfig()
     losses: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     tracking: TrackingConfig = TrackingConfig()
-    evaluation: tuple[PairConfig, ...] = ()
+    evaluation: tuple[PairConfig, ...] = Field(
+        (), description="Registered pairs, judged after training, never trained or chosen on."
+    )
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
         yield from self._domain_faults()

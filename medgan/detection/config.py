@@ -148,7 +148,9 @@ class DetectorTraining(Frozen):
 class DetectorConfig(Frozen):
     """All that makes one detector unlike another trained on the same scans."""
 
-    name: str = Field("nodule_detector", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(
+        "nodule_detector", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="In its card."
+    )
     input: DetectorInput = DetectorInput()
     network: DetectorNetwork = DetectorNetwork()
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -56,7 +56,7 @@ class ReceiveConfig(Frozen):
     address: IPvAnyAddress = Field(
         "127.0.0.1", validate_default=True, description="Interface to listen on."
     )
-    port: Port = 11112
+    port: Port = Field(11112, description="Of C-STORE and C-ECHO.")
     peers: tuple[PeerConfig, ...] = Field(min_length=1, description="Who may connect; all others "
         "are refused.")  # fmt: skip
     max_pdu: int = Field(
@@ -114,7 +114,7 @@ class StoreConfig(Frozen):
 
     ae_title: AeTitle = Field(description="Called AE title.")
     address: str = Field(min_length=1, description="Host name or IP address.")
-    port: Port
+    port: Port = Field(description="Of its C-STORE.")
     tls: TlsConfig | None = Field(None, description="null: not encrypted.")
 
 
@@ -141,7 +141,7 @@ class StatusConfig(Frozen):
     address: IPvAnyAddress = Field(
         "127.0.0.1", validate_default=True, description="Interface to listen on."
     )
-    port: Port = 11180
+    port: Port = Field(11180, description="Of the page.")
 
 
 class ListenConfig(Frozen):

@@ -17,7 +17,7 @@ OWN_KEYS = ("name", "training.seed")
 class PhantomGroup(Frozen):
     """Phantom scans of one group."""
 
-    scans: int = Field(ge=1)
+    scans: int = Field(ge=1, description="Number of them, of as many people.")
     nodules: int | None = Field(None, ge=0, le=40, description="In each; null: as in LUNA16.")
 
 
@@ -25,7 +25,7 @@ class PhantomMaterial(Frozen):
     """Scans that are made for the experiment."""
 
     spacing_mm: float = Field(1.5, gt=0.5, le=4, description="Edge of their cubic voxels.")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="Of all people; no group shares any.")
     train: PhantomGroup
     validation: PhantomGroup
     test: PhantomGroup
@@ -38,7 +38,7 @@ class PhantomMaterial(Frozen):
 class Luna16Material(Frozen):
     """Scans that there are: a folder of LUNA16, divided by subset."""
 
-    root: Path
+    root: Path = Field(description="Folder in the form of LUNA16.")
     train: tuple[int, ...] = Field(min_length=1, description="Subsets to learn from.")
     validation: tuple[int, ...] = Field(min_length=1, description="Subsets to choose by.")
     test: tuple[int, ...] = Field(min_length=1, description="Subsets that are only tested on.")
@@ -68,11 +68,11 @@ class SourceConfig(Frozen):
             those of test scans; no arm learns from single slices.
     """
 
-    name: str = Field(pattern=Name)
+    name: str = Field(pattern=Name, description="By which arms call it.")
     label: str = Field(description="How the report calls it.")
     kind: Literal["oracle", "noise", "generator", "folder", "slices"]
     nodules: int = Field(2, ge=1, le=20, description="Put into every copy of a scan.")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="Of what is put where.")
     path: Path | None = Field(
         None, description="Folder of the scans, or run folder of a trained model."
     )
@@ -99,7 +99,7 @@ class SourceConfig(Frozen):
 class ArmConfig(Frozen):
     """What one detector learns from; all learn for the same number of steps."""
 
-    name: str = Field(pattern=Name)
+    name: str = Field(pattern=Name, description="Of its folder.")
     label: str = Field(description="How the table calls it.")
     real: bool = Field(True, description="Learns from the real scans.")
     repeats: int = Field(1, ge=1, description="How often each real scan is listed.")
@@ -140,7 +140,9 @@ class AugmentationExperiment(Consistent):
         detector: a detector's configuration that all arms share, without ``OWN_KEYS``.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Of the folder, runs/<name>."
+    )
     seeds: tuple[int, ...] = Field(min_length=1, description="One training of every arm each.")
     shares: tuple[float, ...] = Field(
         (1.0,), min_length=1, description="Of the training scans: the low-data curve."
@@ -150,9 +152,12 @@ class AugmentationExperiment(Consistent):
     sources: tuple[SourceConfig, ...] = ()
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
     reference: str = Field(description="Arm that the others are held against.")
-    detector: dict[str, Any] = Field(default_factory=dict)
+    detector: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Of a nodule detector, what all arms share: no name and no training.seed.",
+    )
     bootstrap: int = Field(1000, ge=0, description="Resamples of the test scans.")
-    bootstrap_seed: int = Field(0, ge=0)
+    bootstrap_seed: int = Field(0, ge=0, description="Draws those.")
     images: ImagesConfig | None = Field(ImagesConfig(), description="null: no FID and KID.")
 
     def _faults(self) -> Iterator[tuple[bool, str]]:

@@ -26,7 +26,7 @@ class HeldOutConfig(Frozen):
     contrasts: tuple[Contrast, ...] = Field(
         ("t2",), min_length=1, description="MR of the scans; one for every channel."
     )
-    spacing_mm: Triple = (2.5, 2.5, 2.5)
+    spacing_mm: Triple = Field((2.5, 2.5, 2.5), description="Voxel size of the scans.")
     source_heads: int = Field(6, ge=1, le=MOST_HEADS, description="MR scans to train on.")
     target_heads: int = Field(
         6, ge=1, le=MOST_HEADS, description="CT scans to train on, of other people."
@@ -37,7 +37,7 @@ class HeldOutConfig(Frozen):
 class MemberConfig(Frozen):
     """One method."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    name: str = Field(pattern=r"^[a-z0-9_]+$", description="Of its folder.")
     label: str = Field(description="How the table calls it.")
     settings: tuple[str, ...] = Field((), description="key=value items, on top of the base.")
     anchor: Literal["both", "only", "never"] = Field(
@@ -56,20 +56,25 @@ class ComparisonConfig(Consistent):
             itself: ``OWN_KEYS``, and ``SCAN_KEYS`` where there is ``held_out``.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Of the folder, runs/<name>.")
+    seeds: tuple[int, ...] = Field(
+        (0,), min_length=1, description="One training of every member each."
+    )
     minutes: float | None = Field(
         None, gt=0, description="Steps that fill so many minutes; null: base.training.steps."
     )
     held_out: HeldOutConfig | None = Field(
         None, description="Make phantom scans; null: the scans and pairs that base names."
     )
-    base: dict[str, Any]
+    base: dict[str, Any] = Field(
+        description="A training configuration that all members share, without name, tracking and "
+        "training.seed, nor, with held_out, data.root, data.source, data.target and evaluation."
+    )
     anchor: tuple[str, ...] = Field(
         ("losses.phantom=10",), description="key=value items that turn the anchor on."
     )
     reference: str = Field(description="Member, without anchor, that the others are held against.")
-    members: tuple[MemberConfig, ...] = Field(min_length=1)
+    members: tuple[MemberConfig, ...] = Field(min_length=1, description="What is compared.")
 
     def _faults(self) -> Iterator[tuple[bool, str]]:
         folders = [variant.name for variant in variants(self)]
