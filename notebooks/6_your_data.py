@@ -1,0 +1,2 @@
+# %% [markdown]
+# # 6_your_data (being written)
