@@ -9,8 +9,8 @@
 # * what a run folder holds: metrics, previews, checkpoints;
 # * that a training which was interrupted goes on to the very same numbers.
 #
-# The networks here are tiny and train for a minute. They show the effect, not what medgan can reach; that is in
-# [docs/results.md](../docs/results.md).
+# The networks here are tiny and train for a minute. They show the effect, not what medgan can
+# reach; that is in [docs/results.md](../docs/results.md).
 
 # %% tags=["parameters"]
 import os
@@ -49,8 +49,8 @@ CT_WINDOW = (-200.0, 1000.0)
 # %% [markdown]
 # ## Scans of different people, unpaired
 #
-# Three people have an MR, three *others* a CT, as in a hospital's archive. A seventh has both; that pair is never trained
-# on. The MR is T2-weighted: fluid is bright in it.
+# Three people have an MR, three *others* a CT, as in a hospital's archive. A seventh has both; that
+# pair is never trained on. The MR is T2-weighted: fluid is bright in it.
 
 # %%
 scans = folder / "scans"
@@ -72,9 +72,10 @@ plt.show()
 # %% [markdown]
 # ## Random contrast
 #
-# One anatomy, four MRs: each tissue's signal follows from the MR signal equations with a random sequence and random
-# relaxation times ("any": half of the time from no equation at all). The CT is always the same. A network that has to get
-# from *all* of these to that one CT cannot get by on "what is dark is bone".
+# One anatomy, four MRs: each tissue's signal follows from the MR signal equations with a random
+# sequence and random relaxation times ("any": half of the time from no equation at all). The CT is
+# always the same. A network that has to get from *all* of these to that one CT cannot get by on
+# "what is dark is bone".
 
 # %%
 labels = test.labels.array
@@ -89,11 +90,13 @@ plt.show()
 # %% [markdown]
 # ## Two trainings
 #
-# A configuration is data: the same keys as in `configs/mr_to_ct_head.yaml`, where each is explained. The two differ in
-# three of them.
+# A configuration is data: the same keys as in `configs/mr_to_ct_head.yaml`, where each is
+# explained. The two differ in three of them.
 #
-# * **unpaired**: as published. A judge says whether a CT looks like a CT, and there-and-back-again must give the MR.
-# * **anchored**: beside it, the phantoms above with their true CTs (`losses.phantom`), at first alone (`warmup_steps`).
+# * **unpaired**: as published. A judge says whether a CT looks like a CT, and there-and-back-again
+#   must give the MR.
+# * **anchored**: beside it, the phantoms above with their true CTs (`losses.phantom`), at first
+#   alone (`warmup_steps`).
 
 
 # %%
@@ -156,9 +159,10 @@ for place in axes:
 plt.show()
 
 # %% [markdown]
-# Both cycles close, and the one without an anchor often closes better. That is the trap: a translation that swaps bone and
-# air *and swaps them back* satisfies cycle and judge alike. The preview, written at each validation, shows fixed slices of
-# the training: source, result, background attention (the share of the input that is copied) and difference.
+# Both cycles close, and the one without an anchor often closes better. That is the trap: a
+# translation that swaps bone and air *and swaps them back* satisfies cycle and judge alike. The
+# preview, written at each validation, shows fixed slices of the training: source, result,
+# background attention (the share of the input that is copied) and difference.
 
 # %%
 for name, run in runs.items():
@@ -183,8 +187,9 @@ measures = ["bone_dice", "correlation", "mae", "mae_bone"]
 pd.DataFrame(scores).T[measures].round(3)
 
 # %% [markdown]
-# Look at the tissues one by one. Each point is a tissue of the test head: its true CT number across, what the translation
-# gave it upwards. A right answer lies on the diagonal; a contrast that was turned round runs the other way.
+# Look at the tissues one by one. Each point is a tissue of the test head: its true CT number
+# across, what the translation gave it upwards. A right answer lies on the diagonal; a contrast that
+# was turned round runs the other way.
 
 # %%
 figure, axes = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
@@ -202,9 +207,9 @@ plt.show()
 # %% [markdown]
 # ## Interrupted, and resumed
 #
-# A run is stopped in the middle, as by a power cut after a checkpoint, and resumed from its folder. Everything random
-# follows from the seed and the number of the step, so that the result is that of a run nobody interrupted: bit for bit, on a
-# CPU in fp32.
+# A run is stopped in the middle, as by a power cut after a checkpoint, and resumed from its folder.
+# Everything random follows from the seed and the number of the step, so that the result is that of
+# a run nobody interrupted: bit for bit, on a CPU in fp32.
 
 
 # %%

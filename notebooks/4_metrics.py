@@ -3,8 +3,8 @@
 #
 # You will learn, on phantoms whose truth is known,
 #
-# * why the mean absolute error (MAE) rewards blur, and why a sharp CT a few millimetres out of place loses to one
-#   without any bone;
+# * why the mean absolute error (MAE) rewards blur, and why a sharp CT a few millimetres out of
+#   place loses to one without any bone;
 # * what two *trivial* answers score: a constant, and a table from MR intensity to HU;
 # * how the choice of mask and protocol moves every number without moving the image;
 # * why FID has a floor that depends on the number of images, and KID does not;
@@ -37,9 +37,9 @@ from medgan.volumes.masks import body_mask, dilate_mm
 # %% [markdown]
 # ## One head, six "predictions"
 #
-# The MR and the CT of one phantom head, in register to the last digit. As predictions of the CT we take things made
-# from the truth itself, so that we know what is wrong with each, and the two trivial answers, which know nothing of
-# anatomy.
+# The MR and the CT of one phantom head, in register to the last digit. As predictions of the CT we
+# take things made from the truth itself, so that we know what is wrong with each, and the two
+# trivial answers, which know nothing of anatomy.
 
 # %%
 head = scan_head(1, spacing_mm=SPACING_MM, supersample=1)
@@ -99,7 +99,7 @@ plt.show()
 # Which of these would you rather plan a dose on? Let each measure choose:
 
 # %%
-better = {name: "max" for name in columns.values()} | {"MAE (HU)": "min", "MAE in bone (HU)": "min"}
+better = dict.fromkeys(columns.values(), "max") | {"MAE (HU)": "min", "MAE in bone (HU)": "min"}
 pd.DataFrame(
     {
         measure: table[measure].sort_values(ascending=better[measure] == "min").index
@@ -109,8 +109,8 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Two duels say most of it: a CT that is sharp and complete, but 3 mm out of place, against the same CT blurred, and against
-# one grey value for a whole head.
+# Two duels say most of it: a CT that is sharp and complete, but 3 mm out of place, against the same
+# CT blurred, and against one grey value for a whole head.
 
 # %%
 for rival in ("blurred, sigma 4 mm", "floor: best constant"):
@@ -121,20 +121,24 @@ for rival in ("blurred, sigma 4 mm", "floor: best constant"):
         print(f"{measure:10} {ours:7.3f} against {theirs:7.3f} ({rival}): {winner} wins")
 
 # %% [markdown]
-# Most of a head is soft tissue of nearly one value, and an edge out of place is paid twice: once where it is missing and
-# once where it is wrong. Blur pays a part of it everywhere and so is cheap. **A network that minimises MAE learns this**,
-# and draws grey where it does not know where the skull runs.
+# Most of a head is soft tissue of nearly one value, and an edge out of place is paid twice: once
+# where it is missing and once where it is wrong. Blur pays a part of it everywhere and so is cheap.
+# **A network that minimises MAE learns this**, and draws grey where it does not know where the
+# skull runs.
 #
-# Bone Dice asks *whether bone is where bone is*; a constant has none. Correlation forgives blur, too, but asks whether
-# bright is bright, whatever the level; of a constant it is not defined. That is why these two stand first in medgan's
-# tables, beside the error in bone, and why every table has the two floors in it.
+# Bone Dice asks *whether bone is where bone is*; a constant has none. Correlation forgives blur,
+# too, but asks whether bright is bright, whatever the level; of a constant it is not defined. That
+# is why these two stand first in medgan's tables, beside the error in bone, and why every table has
+# the two floors in it.
 #
-# The look-up table does well here because the phantom's MR is clean and its tissues differ in brightness: a model has to
-# beat *that*, not zero. On real heads a table knows less, and the floor lies lower.
+# The look-up table does well here because the phantom's MR is clean and its tissues differ in
+# brightness: a model has to beat *that*, not zero. On real heads a table knows less, and the floor
+# lies lower.
 #
 # ## How far is it out of place?
 #
-# The curve of a measure against a known shift says what the measure can see. The dashed line is the best constant.
+# The curve of a measure against a known shift says what the measure can see. The dashed line is the
+# best constant.
 
 # %%
 shifts = np.arange(0, 9.1, 3.0 if SMOKE else 1.0)
@@ -145,17 +149,19 @@ for label, change in curves.items():
     for place, name in zip(axes, ("mae", "ssim", "bone_dice"), strict=True):
         place.plot(shifts, [value[name] for value in values], marker="o", label=label)
 for place, name in zip(axes, ("mae", "ssim", "bone_dice"), strict=True):
-    place.axhline(scores["floor: best constant"][name], color="grey", ls="--", label="best constant")
+    place.axhline(
+        scores["floor: best constant"][name], color="grey", ls="--", label="best constant"
+    )
     place.set(xlabel="mm", title=columns[name])
 axes[0].legend(fontsize=8)
 plt.show()
 
-edges = edge_displacement_mm(moved(3), truth, body, BONE)
-print(f"moved by 3 mm: the bone's edge lies {edges.mean:.2f} mm off in the mean")
+edges = edge_displacement_mm(moved(3).array, truth.array, body, truth.spacing_mm, BONE)
+print(f"moved by 3 mm: the bone's edge lies {edges.mean_mm:.2f} mm off in the mean")
 
 # %% [markdown]
-# The edge's displacement is in mm and does not care how bright anything is. It reads about half of a shift: the part of
-# a surface that runs along the shift does not move.
+# The edge's displacement is in mm and does not care how bright anything is. It reads about half of
+# a shift: the part of a surface that runs along the shift does not move.
 #
 # ## The same image, other voxels
 #
@@ -178,8 +184,9 @@ pd.DataFrame(rows).T[["mae", "psnr", "ssim"]].rename(columns=columns).round(3)
 # %% [markdown]
 # ## The same image and voxels, other protocols
 #
-# PSNR needs a *peak* and SSIM a *range*, and publications do not agree on them. A number without its protocol cannot be
-# compared with anything; `PairResult.definition()` holds what two results must share.
+# PSNR needs a *peak* and SSIM a *range*, and publications do not agree on them. A number without
+# its protocol cannot be compared with anything; `PairResult.definition()` holds what two results
+# must share.
 
 # %%
 rows = []
@@ -193,8 +200,9 @@ pd.DataFrame(rows).round(3)
 # %% [markdown]
 # ## Sets of images: FID has a floor, KID does not
 #
-# FID compares two normal distributions *estimated* from features. Estimates from few images differ even where the
-# distributions do not. Here both sets are drawn from **one** normal distribution of 64 features: the true distance is 0.
+# FID compares two normal distributions *estimated* from features. Estimates from few images differ
+# even where the distributions do not. Here both sets are drawn from **one** normal distribution of
+# 64 features: the true distance is 0.
 
 # %%
 numbers = (20, 50, 200) if SMOKE else (20, 50, 100, 200, 500, 1000)
@@ -209,16 +217,19 @@ for place, (name, values) in zip(axes, found.items(), strict=True):
     values = np.array(values)
     place.errorbar(numbers, values.mean(axis=1), values.std(axis=1, ddof=1), marker="o", capsize=3)
     place.axhline(0, color="grey", ls="--", label="truth")
-    place.set(xscale="log", xlabel="images in each set", title=f"{name} of one distribution with itself")
+    place.set(
+        xscale="log", xlabel="images in each set", title=f"{name} of one distribution with itself"
+    )
     place.legend()
 plt.show()
 pd.DataFrame({name: np.mean(values, axis=1) for name, values in found.items()},
              index=pd.Index(numbers, name="images")).round(4)  # fmt: skip
 
 # %% [markdown]
-# Two FIDs at different numbers of images cannot be compared, and an FID alone says nothing: it must stand beside that
-# of real images against *other* real images at the same number. `medgan compare-sets` always does so. Below, "fakes" whose
-# features are shifted by a tenth of a standard deviation, at two numbers of images:
+# Two FIDs at different numbers of images cannot be compared, and an FID alone says nothing: it must
+# stand beside that of real images against *other* real images at the same number. `medgan
+# compare-sets` always does so. Below, "fakes" whose features are shifted by a tenth of a standard
+# deviation, at two numbers of images:
 
 # %%
 draw = np.random.default_rng(3)
@@ -236,9 +247,10 @@ pd.DataFrame(rows).round(4)
 # ## What to take with you
 #
 # * Look at the pictures, then at bone Dice, correlation and the error in bone; then at MAE.
-# * Never read a number without its floor, mask and protocol. `medgan evaluate --source` adds the floors.
+# * Never read a number without its floor, mask and protocol. `medgan evaluate --source` adds the
+#   floors.
 # * No model can be judged more finely than its pairs are registered.
 # * FID belongs beside its floor at the same number of images, or is left out.
 #
-# More in [docs/metrics.md](../docs/metrics.md) and [docs/metrics_sets.md](../docs/metrics_sets.md). Next:
-# [nodules](5_nodules.ipynb).
+# More in [docs/metrics.md](../docs/metrics.md) and [docs/metrics_sets.md](../docs/metrics_sets.md).
+# Next: [nodules](5_nodules.ipynb).
