@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help install demo test lint docs clean
+.PHONY: help install demo test lint docs notebooks clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1|/' | awk -F'|' '{ printf "%-12s%s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ docs: install ## write docs/cli.md, docs/configuration.md and docs/licences.md, 
 	$(BIN)/python -m medgan.cli.licences docs/licences.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+notebooks: install ## write notebooks/*.ipynb from their .py, without outputs
+	$(BIN)/python notebooks/pair.py
+
 clean: ## remove what make and the tools built, .venv included
 	rm -rf .venv build dist demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find medgan pipelines tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find medgan notebooks pipelines tests -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -83,6 +83,7 @@ def test_make_without_a_target_names_every_target() -> None:
         "test",
         "lint",
         "docs",
+        "notebooks",
         "clean",
     ]
 
