@@ -23,7 +23,7 @@ def command(
     Runs in one process, or unchanged in several on one or more machines, each with a batch of
     training.batch: torchrun --nproc-per-node 2 -m medgan train CONFIG, or accelerate launch.
 
-    Example: medgan train configs/mr_to_ct_head.yaml training.steps=500 --out runs/try
+    Example: medgan train configs/mr_to_ct_head.yaml training.warmup_steps=400 training.steps=500
     """
     if resume is not None:
         if config or overrides or out:
