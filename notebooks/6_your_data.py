@@ -38,6 +38,7 @@ from medgan.data.preparation import prepare
 from medgan.errors import DataError
 from medgan.io.dicom.new_series import Identity, write_series
 from medgan.phantoms.scan import scan_head
+from medgan.volumes.masks import body_mask
 
 work = Path(tempfile.mkdtemp(prefix="medgan_own_data_"))
 os.chdir(work)
