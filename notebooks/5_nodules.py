@@ -162,7 +162,7 @@ assert not change.array[far].any()
 oracle = Oracle(phantom_thoraxes(experiment, luna))(scan, 1, np.random.default_rng(1))
 noise = NoiseBalls([14.0])(scan, 1, np.random.default_rng(2))
 for name, made in (("oracle", oracle), ("noise", noise), ("generator", None)):
-    image = insertion.scan if made is None else made.scan
+    image = insertion.scan if made is None else made.ct
     put = insertion.nodule if made is None else made.nodules[0]
     px, py, pz = ras(put.position_mm)
     figure = draw_row(

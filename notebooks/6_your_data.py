@@ -9,8 +9,8 @@
 # 4. **translate**: a file, and a DICOM study into which the result goes back;
 # 5. **evaluate**, beside the floors;
 #
-# and what to check before the first long training. The scans are phantoms, but nothing below knows that: put your folder
-# in the place of `data`.
+# and what to check before the first long training. The scans are phantoms, but nothing below knows
+# that: put your folder in the place of `data`.
 
 # %% tags=["parameters"]
 import os
@@ -28,7 +28,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import yaml
 from drawing import Panel, draw_row
 
@@ -36,6 +35,7 @@ from medgan import read_volume, write_volume
 from medgan.cli.main import main
 from medgan.config import load_config
 from medgan.data.preparation import prepare
+from medgan.errors import DataError
 from medgan.io.dicom.new_series import Identity, write_series
 from medgan.phantoms.scan import scan_head
 from medgan.volumes.masks import body_mask
@@ -58,7 +58,8 @@ def medgan(*arguments):
 # %% [markdown]
 # ## A folder as it may come
 #
-# MRs as NIfTI, CTs as NIfTI, one study in DICOM; and faults: a CT stored as HU + 1024, and a series that lost a slice.
+# MRs as NIfTI, CTs as NIfTI, one study in DICOM; and faults: a CT stored as HU + 1024, and a series
+# that lost a slice.
 
 # %%
 data = Path("data")
@@ -93,31 +94,37 @@ medgan("inspect", data)
 
 # %% [markdown]
 # The broken series is named with its reason, and would be refused everywhere else too. But no header betrays a CT whose
-# values are shifted. **Look at the values**: air is -1000 HU, and the soft tissue of a head lies near 40 HU.
+# values are shifted: without a word on what it is, `ct/p4.nii.gz` is even taken for an MR, because nothing in it lies below
+# -500. **Look at the values**: air is -1000 HU, and the soft tissue of a head lies near 40 HU.
 
 # %%
-rows = []
+figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
 for path in sorted((data / "ct").glob("*.nii.gz")):
     volume = read_volume(path, modality="CT")
-    inside = body_mask(volume)
-    rows.append(
-        {
-            "file": path.name,
-            "spacing (mm)": volume.spacing_mm,
-            "air (1st percentile)": float(np.percentile(volume.array, 1)),
-            "median in the body": float(np.median(volume.array[inside])),
-        }
+    axes.hist(
+        volume.array.ravel(), bins=np.arange(-1100, 2500, 25), histtype="step", label=path.name
     )
-pd.DataFrame(rows).round(1)
+    print(f"{path.name}: 5th percentile {np.percentile(volume.array, 5):.0f} HU")
+    try:
+        body_mask(volume)
+    except DataError as error:
+        print("  ", error)
+axes.set(xlabel="value, said to be HU", ylabel="voxels", yscale="log")
+for place, name in ((-1000, "air"), (40, "soft tissue")):
+    axes.axvline(place, color="grey", ls=":")
+    axes.text(place, axes.get_ylim()[1], name, ha="center", va="bottom", fontsize=8)
+axes.legend()
+plt.show()
 
 # %% [markdown]
-# The second file's air is not at -1000: `hu_offset: -1024` in the configuration mends it. In a file without a `modality`,
-# a minimum below -500 is taken for CT; that is why a shifted CT should be named in a configuration, never guessed.
+# The second file's air is at 0 instead of -1000: it stores HU + 1024, and `hu_offset: -1024` in the configuration mends it.
+# Left as it is, medgan finds no patient in it, and says so. Name the modality of every file, and never let it be guessed.
 #
 # ## 2. Configure
 #
-# Only what differs from the defaults. `data.root` may be left out: then relative paths start from the folder that the
-# environment variable `MEDGAN_DATA` names, so that one configuration serves several machines.
+# Only what differs from the defaults. `data.root` may be left out: then relative paths start from
+# the folder that the environment variable `MEDGAN_DATA` names, so that one configuration serves
+# several machines.
 
 # %%
 os.environ["MEDGAN_DATA"] = str(data.resolve())
@@ -146,8 +153,9 @@ medgan("train", "mine.yaml", "training.step=500")  # a slip of the pen: no such 
 #
 # ## What will the network see?
 #
-# The preparation turns scans to RAS, finds the body, resamples to the model's grid, crops to the patient and scales. Look at
-# it *before* training: a wrong body mask or a cropped chin is cheap to find now.
+# The preparation turns scans to RAS, finds the body, resamples to the model's grid, crops to the
+# patient and scales. Look at it *before* training: a wrong body mask or a cropped chin is cheap to
+# find now.
 
 # %%
 settings = load_config(Path("mine.yaml"))
@@ -175,13 +183,18 @@ medgan("train", "mine.yaml", "--out", "runs/mine")
 # %% [markdown]
 # ## 4. Translate
 #
-# A file; and the DICOM study: the synthetic series goes into a copy of its place, with patient, study and frame of
-# reference of its source, and says that it is synthetic. The broken series is named, and not translated.
+# A file; and the DICOM study: the synthetic series goes into a copy of its place, with patient,
+# study and frame of reference of its source, and says that it is synthetic. The broken series is
+# named, and not translated.
+#
+# In a study, series that are synthetic already are left aside, lest a result be translated again.
+# Phantoms say of themselves that they are synthetic; `--series synthetic=yes` asks for them all the
+# same. Yours need no such option.
 
 # %%
 medgan("translate", "runs/mine", data / "test" / "mr.nii.gz", "made/ct.nii.gz")
-medgan("translate", "runs/mine", data / "study", "made/study")
-medgan("translate", "runs/mine", data / "broken", "made/broken")
+for study in ("study", "broken"):
+    medgan("translate", "runs/mine", data / study, f"made/{study}", "--series", "synthetic=yes")
 medgan("inspect", "made/study")
 
 # %%
@@ -223,4 +236,5 @@ plt.show()
 # | pairs in register, moved onto the MR | no model can be judged more finely |
 # | sequence and part of the body as in training | the guards warn; believe them |
 #
-# More: [docs/training.md](../docs/training.md), [docs/translate.md](../docs/translate.md), [docs/dicom.md](../docs/dicom.md).
+# More: [docs/training.md](../docs/training.md), [docs/translate.md](../docs/translate.md),
+# [docs/dicom.md](../docs/dicom.md).
