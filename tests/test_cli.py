@@ -155,7 +155,8 @@ def test_doctor_passes_on_a_machine_that_runs_the_tests(
     assert result["ready"] is True
     found = {check["name"]: check for check in result["checks"]}
     assert found["numpy"]["detail"] == np.__version__
-    assert found.keys() >= {"python", "torch", "device", "bf16", "memory", "disk", "cache"}
+    assert found.keys() >= {"python", "torch", "device", "bf16", "codecs", "extra onnx"}
+    assert found.keys() >= {"programs", "memory", "disk", "cache", "runs", "MLflow server"}
     for check in found.values():
         assert (check["status"] == "ok") == (check["remedy"] == ""), check
 

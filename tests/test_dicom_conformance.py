@@ -6,6 +6,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from dicom_tools import DERIVATION, source
+from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
@@ -50,7 +51,9 @@ def test_the_classes_that_are_read_are_those_of_the_code_by_the_name_of_the_stan
 
 def test_the_transfer_syntaxes_that_are_read_are_those_a_decoder_is_there_for() -> None:
     written = {uid: name for name, uid in rows("Read from files")}
-    assert set(written) == {uid for uid in AllTransferSyntaxes if decodable(uid)}
+    # with those that were retired, which pydicom's own list leaves out
+    known = [uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax"]
+    assert set(written) == {uid for uid in known if decodable(uid)}
     for uid, name in written.items():
         assert UID(uid).name == name
 

@@ -6,15 +6,17 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import typer
+from packaging.requirements import Requirement
 from rich.markup import escape
 
 from medgan.cli.console import JsonTarget, emit_json, result_console
+from medgan.cli.findings import Check
+from medgan.cli.installed import check_extras, requirements
+from medgan.cli.surroundings import check_codecs, check_mlflow, check_programs, check_runs
 
 MODULES = {
     "accelerate": "accelerate",
@@ -48,26 +50,10 @@ MODULES = {
 
 MEMORY_GB = 4.0
 """Free memory below which training the default network may be killed."""
+CPU_TABLE = Path("/proc/cpuinfo")
 DISK_GB = 5.0
 """Free disk below which runs and the cache of prepared scans may not fit."""
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at.
-
-    Attributes:
-        name: what.
-        status: "ok"; "warn": medgan works, but slowly or not for long; "fail": it does not.
-        detail: what was found.
-        remedy: what to do; empty where nothing is to be done.
-    """
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    remedy: str = ""
+_COLOURS = {"ok": "green", "note": "cyan", "warn": "yellow", "fail": "red"}
 
 
 def check_python() -> Check:
@@ -78,17 +64,22 @@ def check_python() -> Check:
 
 
 def check_dependency(distribution: str) -> Check:
-    """Whether a dependency can be imported, which finding its files does not prove.
+    """Whether a dependency is new enough and can be imported, which its files do not prove.
 
     Args:
         distribution: a key of `MODULES`.
     """
+    remedy = f"pip install -c constraints.txt {distribution}"
     try:
         importlib.import_module(MODULES[distribution])
-        return Check(distribution, "ok", version(distribution))
+        found = version(distribution)
     except Exception as error:  # a broken binary may raise anything
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Check(distribution, "fail", reason, f"pip install -c constraints.txt {distribution}")
+        return Check(distribution, "fail", reason, remedy)
+    wanted = requirements().get(distribution, Requirement(distribution)).specifier
+    if not wanted.contains(found, prereleases=True):
+        return Check(distribution, "fail", f"{found}, needed {wanted}", remedy)
+    return Check(distribution, "ok", found)
 
 
 def check_device() -> Check:
@@ -121,7 +112,26 @@ def check_bf16() -> Check:
         return Check("bf16", "warn", str(error).splitlines()[0], remedy)
     if not bool((sums == 9).all()):
         return Check("bf16", "warn", f"a convolution is wrong on {device}", remedy)
+    if native_bf16(device) is False:
+        slower = "Try training.precision fp32, which may be faster here"
+        return Check("bf16", "note", f"works on {device}, which emulates it", slower)
     return Check("bf16", "ok", f"works on {device}")
+
+
+def native_bf16(device: str) -> bool | None:
+    """Whether the hardware computes in bfloat16 by itself; None where it does not tell.
+
+    Args:
+        device: "cuda" or "cpu".
+    """
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if not CPU_TABLE.exists():
+        return None
+    # avx512_bf16 and amx_bf16 of x86, bf16 of Arm
+    return "bf16" in CPU_TABLE.read_text(encoding="utf-8", errors="replace")
 
 
 def free_memory_gb() -> float:
@@ -174,15 +184,31 @@ def all_checks() -> Iterator[Check]:
         check = check_dependency(distribution)
         torch_works &= distribution != "torch" or check.status == "ok"
         yield check
-    machine: tuple[Callable[[], Check], ...] = (check_memory, check_disk, check_cache)
-    for function in ((check_device, check_bf16) if torch_works else ()) + machine:
+    if torch_works:
+        yield check_device()
+        yield check_bf16()
+    yield check_codecs()
+    yield from check_extras()
+    yield check_programs()
+    rest: tuple[Callable[[], Check], ...] = (
+        check_memory,
+        check_disk,
+        check_cache,
+        check_runs,
+        check_mlflow,
+    )
+    for function in rest:
         yield function()
 
 
 def command(json: JsonTarget = None) -> None:
-    """Check whether this machine is ready: interpreter, libraries, device, memory, disk, cache.
+    """Check whether this machine is ready, and say how to mend what is not.
 
-    Exits with 1 when a check fails; a warning is no failure.
+    Libraries and their versions, device, codecs, extras, other programs, memory, disk, the folders
+    that are written to, and the MLflow server that MLFLOW_TRACKING_URI names.
+
+    Exits with 1 when a check fails. A warning (medgan works, but slowly or not for long) and a note
+    (an optional part is not there) are no failures.
 
     Example: medgan doctor
     """
@@ -191,9 +217,9 @@ def command(json: JsonTarget = None) -> None:
     for check in all_checks():
         checks.append(check)
         status = f"[{_COLOURS[check.status]}]{check.status:<5}[/]"
-        out.print(f"{status} {check.name:<14}{escape(check.detail)}", highlight=False)
+        out.print(f"{status} {check.name:<16}{escape(check.detail)}", highlight=False)
         if check.remedy:
-            out.print(f"{'':<20}{escape(check.remedy)}.", highlight=False)
+            out.print(f"{'':<22}{escape(check.remedy)}.", highlight=False)
     ready = all(check.status != "fail" for check in checks)
     emit_json({"ready": ready, "checks": checks}, json)
     if not ready:
