@@ -88,7 +88,7 @@ def test_what_lies_beyond_a_lower_limit_is_refused(
 
 def test_every_key_of_every_configuration_has_a_meaning() -> None:
     written = tables(configuration.configuration())
-    assert {heading.partition(":")[0] for heading in written} == set(configuration.CONFIGURATIONS)
+    assert {heading.partition(":")[0] for heading in written} == set(configuration.configurations())
     for heading, keys in written.items():
         for key, cells in keys.items():
             assert len(cells) == 4, (heading, key)

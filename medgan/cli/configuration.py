@@ -14,35 +14,6 @@ import yaml
 from pydantic import BaseModel, IPvAnyAddress, IPvAnyNetwork
 from pydantic.fields import FieldInfo
 
-from medgan.config import TrainConfig
-from medgan.detection.config import DetectorConfig
-from medgan.node.config import ListenConfig
-from medgan.recipes.augmentation_config import AugmentationExperiment
-from medgan.recipes.comparison_config import ComparisonConfig
-
-CONFIGURATIONS: dict[str, tuple[type[BaseModel], str]] = {
-    "Training": (
-        TrainConfig,
-        "Of `medgan train CONFIG [KEY=VALUE]...`, `pipelines/mr_to_ct.py`, `ct_to_mr.py` and "
-        "`horse2zebra.py`. Examples: `mr_to_ct_head.yaml`, `luna16_nodules.yaml`, "
-        "`luna16_slices.yaml`, `horse2zebra.yaml`.",
-    ),
-    "Comparison of methods": (
-        ComparisonConfig,
-        "Of `pipelines/compare_methods.py`. Examples: `compare_methods.yaml`, "
-        "`compare_methods_head.yaml`.",
-    ),
-    "Nodule detector": (
-        DetectorConfig,
-        "Of `medgan detect train SCANS [KEY=VALUE]...`, and of `detector` in an experiment.",
-    ),
-    "Augmentation experiment": (
-        AugmentationExperiment,
-        "Of `pipelines/luna16_augmentation.py`. Example: `luna16_phantom.yaml`.",
-    ),
-    "DICOM node": (ListenConfig, "Of `medgan listen CONFIG`. Example: `listen.yaml`."),
-}
-"""Heading -> model of the whole file, and what reads it."""
 
 _HEAD = """\
 # Configuration reference
@@ -81,10 +52,43 @@ class _Section:
     model: type[BaseModel]
 
 
+def configurations() -> dict[str, tuple[type[BaseModel], str]]:
+    """Heading -> model of the whole file, and what reads it."""
+    # not before: the detector's loads torch
+    from medgan.config import TrainConfig
+    from medgan.detection.config import DetectorConfig
+    from medgan.node.config import ListenConfig
+    from medgan.recipes.augmentation_config import AugmentationExperiment
+    from medgan.recipes.comparison_config import ComparisonConfig
+
+    return {
+        "Training": (
+            TrainConfig,
+            "Of `medgan train CONFIG [KEY=VALUE]...`, `pipelines/mr_to_ct.py`, `ct_to_mr.py` and "
+            "`horse2zebra.py`. Examples: `mr_to_ct_head.yaml`, `luna16_nodules.yaml`, "
+            "`luna16_slices.yaml`, `horse2zebra.yaml`.",
+        ),
+        "Comparison of methods": (
+            ComparisonConfig,
+            "Of `pipelines/compare_methods.py`. Examples: `compare_methods.yaml`, "
+            "`compare_methods_head.yaml`.",
+        ),
+        "Nodule detector": (
+            DetectorConfig,
+            "Of `medgan detect train SCANS [KEY=VALUE]...`, and of `detector` in an experiment.",
+        ),
+        "Augmentation experiment": (
+            AugmentationExperiment,
+            "Of `pipelines/luna16_augmentation.py`. Example: `luna16_phantom.yaml`.",
+        ),
+        "DICOM node": (ListenConfig, "Of `medgan listen CONFIG`. Example: `listen.yaml`."),
+    }
+
+
 def configuration() -> str:
     """All keys of all configurations, as Markdown."""
     parts = [_HEAD]
-    for name, (model, use) in CONFIGURATIONS.items():
+    for name, (model, use) in configurations().items():
         parts.append(f"## {name}\n\n{use}\n")
         sections = list(_sections(model))
         places: dict[type[BaseModel], list[str]] = {}
