@@ -14,7 +14,6 @@ import yaml
 from pydantic import BaseModel, IPvAnyAddress, IPvAnyNetwork
 from pydantic.fields import FieldInfo
 
-
 _HEAD = """\
 # Configuration reference
 
