@@ -53,7 +53,7 @@ class _Section:
 
 def configurations() -> dict[str, tuple[type[BaseModel], str]]:
     """Heading -> model of the whole file, and what reads it."""
-    # Here, not above: the detector's package brings torch with it.
+    # not before: the detector's loads torch
     from medgan.config import TrainConfig
     from medgan.detection.config import DetectorConfig
     from medgan.node.config import ListenConfig

@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     if COMPLETION in os.environ:
         # Typer's own two options would stand first in every help; docs/completion.md has the lines.
-        typer.completion.completion_init()
+        typer.completion.completion_init()  # type: ignore[attr-defined]
     try:
         app(arguments, prog_name="medgan")
     except MedganError as error:
