@@ -128,6 +128,8 @@ for name, low, high in zip(("air", "soft tissue", "bone"), edges_hu, edges_hu[1:
     print(f"  where the truth is {name}: {share[inside].mean():.2f}")
 
 # %% [markdown]
+# Single contents are no images: they are only meant to be right where their own attention is high.
+#
 # ## The quality record
 #
 # A network gives an image for any input. `examine` compares the source with what the model was
@@ -173,6 +175,8 @@ pd.set_option("display.max_colwidth", None)
 pd.DataFrame(rows)
 
 # %% [markdown]
+# Look at what became of the ball, which has no anatomy at all: the network draws a head round it.
+#
 # A warning does not stop anything, unless you ask for it (`medgan translate --strict`). And a
 # record without a finding does not mean that the image is right: guards know what is *unusual*, not
 # what is *true*.
