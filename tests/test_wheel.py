@@ -1,5 +1,6 @@
 """What others install: the wheel, away from the repository, does the whole job."""
 
+import json
 import os
 import subprocess
 import sys
@@ -101,10 +102,12 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def tracked() -> set[str]:
-    """The files of the package that are under version control or will be."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "medgan"]
+    """The files of the package, configs among them, that are under version control or will be."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    command = [*listing, "medgan", "configs"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return {name for name in listed.splitlines() if (ROOT / name).exists()}
+    names = {name for name in listed.splitlines() if (ROOT / name).exists()}
+    return {f"medgan/{name}" if name.startswith("configs/") else name for name in names}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository to compare with")
@@ -160,6 +163,9 @@ def test_info_and_doctor_work_away_from_the_repository(away):
     shown = away.run("medgan", "info")
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in builtin_names())
+    configs = Path(json.loads(away.run("medgan", "info", "--json", "-").stdout)["configs"])
+    assert configs == away.packages / "medgan" / "configs"
+    assert (configs / "mr_to_ct_head.yaml").exists()
     found = away.run("medgan", "doctor")
     assert found.returncode == 0, found.stdout + found.stderr
     assert "ok    torch" in found.stdout

@@ -1,10 +1,12 @@
 """``medgan info``: what this version can do, found without loading torch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from rich.table import Table
 
+import medgan
 from medgan import __version__
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.main import VERBS
@@ -26,6 +28,7 @@ class Info:
         precisions: of ``training.precision``.
         protocols: of ``medgan evaluate``, with the modality each is for.
         models: that come with medgan, see ``medgan translate``.
+        configs: folder of the configurations that help and errors call configs/.
     """
 
     version: str
@@ -38,6 +41,7 @@ class Info:
     precisions: tuple[str, ...]
     protocols: dict[str, str]
     models: tuple[BuiltInModel, ...]
+    configs: str
 
 
 def gather() -> Info:
@@ -58,7 +62,14 @@ def gather() -> Info:
         precisions=get_args(TrainingConfig.model_fields["precision"].annotation),
         protocols={name: protocol.modality for name, protocol in PROTOCOLS.items()},
         models=builtin_models(),
+        configs=str(_configs()),
     )
+
+
+def _configs() -> Path:
+    """In the package where it was installed from a wheel, beside it in the repository."""
+    installed = Path(medgan.__file__).with_name("configs")
+    return installed if installed.is_dir() else installed.parents[1] / "configs"
 
 
 def command(json: JsonTarget = None) -> None:
