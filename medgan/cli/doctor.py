@@ -69,7 +69,7 @@ def check_dependency(distribution: str) -> Check:
     Args:
         distribution: a key of `MODULES`.
     """
-    remedy = f"pip install -c constraints.txt {distribution}"
+    remedy = f"pip install {distribution}"
     try:
         importlib.import_module(MODULES[distribution])
         found = version(distribution)

@@ -48,7 +48,7 @@ def check_extras() -> Iterator[Check]:
     for extra in extras():
         missing = [name for name, wanted in requirements(extra).items() if not _has(wanted)]
         if missing:
-            remedy = f'pip install -c constraints.txt "{_OWN}[{extra}]", if you need it'
+            remedy = f'pip install "{_OWN}[{extra}]", if you need it'
             yield Check(f"extra {extra}", "note", f"not installed: {', '.join(missing)}", remedy)
         else:
             yield Check(f"extra {extra}", "ok", "installed")

@@ -44,7 +44,7 @@ def check_codecs() -> Check:
         except MedganError:
             missing.append(syntax_name(syntax))
     if missing:
-        remedy = "pip install -c constraints.txt pylibjpeg-openjpeg pylibjpeg-rle python-gdcm"
+        remedy = "pip install pylibjpeg-openjpeg pylibjpeg-rle python-gdcm"
         return Check("codecs", "fail", f"cannot read {', '.join(missing)}", remedy)
     return Check("codecs", "ok", f"{len(syntaxes)} compressed transfer syntaxes can be read")
 
@@ -64,7 +64,7 @@ def check_programs() -> Check:
 
 def check_runs() -> Check:
     """Whether runs can be kept where the program was started."""
-    folder = RUNS if RUNS.is_dir() else Path.cwd()
+    folder = RUNS if RUNS.exists() else Path.cwd()
     try:
         with tempfile.TemporaryFile(dir=folder):
             return Check("runs", "ok", f"{folder} can be written")
