@@ -126,10 +126,10 @@ for rival in ("blurred, sigma 4 mm", "floor: best constant"):
 # **A network that minimises MAE learns this**, and draws grey where it does not know where the
 # skull runs.
 #
-# Bone Dice asks *whether bone is where bone is*; a constant has none. Correlation forgives blur,
-# too, but asks whether bright is bright, whatever the level; of a constant it is not defined. That
-# is why these two stand first in medgan's tables, beside the error in bone, and why every table has
-# the two floors in it.
+# Bone Dice asks *whether bone is where bone is*; a constant has none. It does not tell blur from a
+# shift: compare the two in the table. Correlation forgives blur, too, but asks whether bright is
+# bright, whatever the level; of a constant it is not defined. That is why these two stand first in
+# medgan's tables, beside the error in bone, and why every table has the two floors in it.
 #
 # The look-up table does well here because the phantom's MR is clean and its tissues differ in
 # brightness: a model has to beat *that*, not zero. On real heads a table knows less, and the floor
