@@ -53,7 +53,7 @@ def hooked(generator, image, depth, layers):
     told = generator.conditioning
     parts = [image] * (1 + told.neighbours)
     if told.position:
-        parts.append(depth.reshape(-1, 1, 1, 1).expand_as(image[:, :1]))
+        parts.append(torch.stack([one * far for one, far in zip(image, depth, strict=True)]))
     generator.blocks(generator.encoder(torch.cat(parts, 1)))
     for handle in handles:
         handle.remove()

@@ -23,7 +23,7 @@ def test_every_notebook_is_there_in_both_forms_and_listed():
     assert len(NAMES) == 6
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
     listed = re.findall(
-        r"\(\.\./notebooks/(\w+)\.ipynb\)", (ROOT / "docs/notebooks.md").read_text()
+        r"\| \d\. .+: `notebooks/(\w+)\.ipynb`", (ROOT / "docs/notebooks.md").read_text()
     )
     assert sorted(listed) == NAMES
 
