@@ -6,7 +6,6 @@ from typing import get_args
 
 from rich.table import Table
 
-import medgan
 from medgan import __version__
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.main import VERBS
@@ -68,8 +67,9 @@ def gather() -> Info:
 
 def _configs() -> Path:
     """In the package where it was installed from a wheel, beside it in the repository."""
-    installed = Path(medgan.__file__).with_name("configs")
-    return installed if installed.is_dir() else installed.parents[1] / "configs"
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.with_name("configs")
 
 
 def command(json: JsonTarget = None) -> None:
