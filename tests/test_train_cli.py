@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import yaml
 
+from medgan.config import parse_config
 from medgan.io import read_volume
 from medgan.models.model_file import Model
+from medgan.recipes.scans import scan_material
 
 
 @pytest.fixture
@@ -40,6 +42,18 @@ def test_a_model_says_where_it_came_from_and_names_no_file(tiny_run):
     assert len(card.provenance["data_sha256"]) == 64
     assert ".nii" not in json.dumps(card.model_dump(mode="json"))
     assert card.preparation.spacing_mm == (6, 6, 6)
+
+
+@pytest.mark.parametrize(("share", "warmed_up", "learned_from"), [
+    (0.0, True, ()), (0.5, True, ("target",)), (0.5, False, ("source", "target")),
+])  # fmt: skip
+def test_a_model_counts_the_scans_it_learned_from(tiny_document, share, warmed_up, learned_from):
+    data, training = tiny_document["data"], tiny_document["training"]
+    data["phantoms"]["scanned_share"] = share
+    if warmed_up:
+        training["warmup_steps"] = training["steps"]
+    material = scan_material(parse_config(tiny_document))
+    assert material.provenance["scans"] == sum(len(data[side]) for side in learned_from)
 
 
 def test_a_finished_run_is_translated_evaluated_and_reported(

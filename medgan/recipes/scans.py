@@ -56,18 +56,20 @@ def scan_material(config: TrainConfig) -> Material:
     )
     source_scans = prepared_scans(config, source.training, source_modality)
     target_scans = prepared_scans(config, target.training, target_modality)
-    unpaired = None
-    if config.uses_scans:
-        unpaired = _unpaired(config, source_scans, target_scans)
-    phantoms = None
+    ct_scans = target.training if config.target == "CT" else source.training
+    learned_from: tuple[ScanConfig, ...] = ()
+    unpaired, phantoms = None, None
     library = PhantomPatches if config.network.spatial_dims == 3 else PhantomSlices
     if config.uses_phantoms:
         anatomies: list[ScannedAnatomy] = []
         if settings.scanned_share:
-            ct_scans = target.training if config.target == "CT" else source.training
             scans = [read_scan(config, scan, "CT") for scan in ct_scans]
             anatomies = [anatomy_of(ct, seed) for seed, ct in enumerate(scans)]
+            learned_from = ct_scans
         phantoms = library.training(settings, config.preparation, config.network, anatomies)
+    if config.uses_scans:
+        unpaired = _unpaired(config, source_scans, target_scans)
+        learned_from = source.training + target.training
     # few scans are too few to spare any: then those trained on are judged, which needs no pairs
     validator = ScanValidator(
         config,
@@ -76,7 +78,7 @@ def scan_material(config: TrainConfig) -> Material:
         prepared_scans(config, target.validation, target_modality) or target_scans,
     )
     provenance = {
-        "scans": len(training),
+        "scans": len(learned_from),
         "phantom_heads": settings.heads if config.uses_phantoms else 0,
         "data_sha256": _fingerprint(training),
         "steps": config.training.steps,
