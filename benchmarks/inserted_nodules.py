@@ -21,13 +21,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
 from medgan.data.luna16_scan import Nodule
-from medgan.data.nodule_condition import DENSITY_VALUES
 from medgan.data.nodule_material import read_chunks
 from medgan.data.nodule_patches import cut, patch_grid
 from medgan.data.nodule_shapes import DENSITIES, Density
@@ -61,11 +59,8 @@ HU that part invasive from minimally invasive ones in Qi et al., PMC6986053, and
 part-solid nodule lies between ground glass and soft tissue.
 """
 
-PERFECT_HU: dict[Density, float] = {"solid": 40.0, "part-solid": 0.0, "ground-glass": -600.0}
+PERFECT_HU: dict[Density, float] = {"solid": 40.0, "part-solid": 40.0, "ground-glass": -600.0}
 """CT number of perfect nodules; of part-solid ones, of the core, about which is ground glass."""
-
-CORE_DEPTH = 0.45
-"""Deeper than this share of its greatest depth a perfect part-solid nodule is solid."""
 
 VOLUME_RATIO = (0.73, 1.27)
 """Volume over that of a perfect nodule.
@@ -166,15 +161,13 @@ class PerfectNetwork(nn.Module):
     def forward(self, image: Tensor, context: Context) -> Translation:
         """(1, 1, X, Y, Z) in [-1, 1], as ``AttentionGenerator.forward``."""
         assert context.condition is not None
-        share = (context.condition[:, :1] + 1) / 2
-        told = float(context.condition[:, 1:][share > 0].max())
-        density = next(kind for kind, value in DENSITY_VALUES.items() if value == told)
-        hu = np.full(share.shape, PERFECT_HU[density], np.float32)
-        if density == "part-solid":
-            depth = ndimage.distance_transform_edt(share[0, 0].numpy() >= 0.5)
-            hu[0, 0, depth < CORE_DEPTH * depth.max()] = PERFECT_HU["ground-glass"]
-        value = torch.from_numpy(self.scale.forward(hu))
-        return Translation((1 - share) * image + share * value, image[:, None], image[:, None])
+        share, solid = ((context.condition + 1) / 2).split(1, dim=1)
+        glass, dense = (
+            float(self.scale.forward(np.float32(PERFECT_HU[kind])))
+            for kind in ("ground-glass", "solid")
+        )
+        made = (1 - share) * image + (share - solid) * glass + solid * dense
+        return Translation(made, image[:, None], image[:, None])
 
 
 def perfect(inserter: NoduleInserter) -> NoduleInserter:

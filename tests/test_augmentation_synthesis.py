@@ -60,7 +60,7 @@ def test_the_oracle_draws_what_the_phantom_itself_would_have(tmp_path):
     for diameter in draw_diameters(rng, 3):
         plan = plan_nodule(rng, diameter)
         site = sites.place(diameter / 2, plan.attachment)
-        drawn.append(draw_finding(image, grid, plan, site)[0])
+        drawn.append(draw_finding(image, grid, plan, site).nodule)
     assert [n.diameter_mm for n in made.nodules] == pytest.approx(
         [n.diameter_mm for n in drawn], rel=0.02
     )

@@ -11,11 +11,11 @@ from medgan.config import PhantomConfig, PreparationConfig, parse_config
 from medgan.data.batches import Batches
 from medgan.data.nodule_batches import LungPatches, UnpairedNodules, Wanted
 from medgan.data.nodule_condition import (
-    DENSITY_VALUES,
     changed_region,
     density_of,
     nodule_condition,
     share_of_mask,
+    solid_share_of,
 )
 from medgan.data.nodule_phantoms import NodulePhantoms, mirrored
 from medgan.data.nodule_shapes import drawn_shape
@@ -71,7 +71,9 @@ def test_mirroring_moves_image_region_and_condition_together(phantoms):
 def test_rare_densities_are_drawn_as_often_as_solid_ones(phantoms):
     place = phantoms.places[0]
     kinds = ["solid"] * 7 + ["ground-glass"]
-    library = NodulePhantoms([replace(place, density=kind) for kind in kinds], SCALE)
+    solid = {"solid": place.share, "ground-glass": np.zeros_like(place.share)}
+    places = [replace(place, density=kind, solid=solid[kind]) for kind in kinds]
+    library = NodulePhantoms(places, SCALE)
     rng = np.random.default_rng(0)
     drawn = [library.draw(rng).healthy.condition[1].max() == 1 for _ in range(100)]
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.2)
@@ -89,12 +91,31 @@ def test_patches_must_be_cubes():
         NodulePhantoms.training(SETTINGS, slab)
 
 
-def test_the_condition_says_how_much_of_a_voxel_and_how_dense():
+def test_the_condition_says_how_much_of_a_voxel_is_nodule_and_how_much_is_solid():
     share = np.array([[[0.0, 0.25, 1.0]]], np.float32)
-    maps = nodule_condition(share, "part-solid")
+    solid = np.array([[[0.0, 0.0, 0.75]]], np.float32)
+    maps = nodule_condition(share, solid)
     assert maps[0].ravel().tolist() == [-1, -0.5, 1]
-    value = DENSITY_VALUES["part-solid"]
-    assert maps[1].ravel().tolist() == [-1, value, value]
+    assert maps[1].ravel().tolist() == [-1, -1, 0.5]
+
+
+def test_a_phantom_says_where_its_nodule_is_solid(phantoms):
+    seen = set()
+    for place in phantoms.places:
+        seen.add(place.density)
+        inner = place.share > 0.95
+        if place.density == "solid":
+            assert (place.solid == place.share).all()
+        elif place.density == "ground-glass":
+            assert not place.solid.any()
+        else:
+            assert 0 < place.solid.sum() < 0.5 * place.share.sum()
+            assert (place.solid <= place.share).all()
+            # the noise is that of the healthy place: what is left differs by density alone
+            core, rim = place.solid > 0.95, inner & (place.solid == 0)
+            assert place.diseased[core].mean() > -150
+            assert place.diseased[rim].mean() < -350
+    assert "part-solid" in seen
 
 
 def test_the_region_is_one_voxel_wider_than_the_nodule():
@@ -118,6 +139,20 @@ def test_the_density_of_a_nodule_follows_from_its_ct_numbers(core, shell, expect
     image = np.full((24, 24, 24), -850, np.float32)
     image[ball(8)], image[ball(4)] = shell, core
     assert density_of(image, ball(8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("core", "shell", "diameter"), [(30, 30, 16), (10, -600, 8), (-600, -600, 0)]
+)
+def test_the_solid_part_of_a_real_nodule_is_where_it_is_dense(core, shell, diameter):
+    image = np.full((24, 24, 24), -850, np.float32)
+    image[ball(8)], image[ball(4)] = shell, core
+    image += np.random.default_rng(0).normal(0, 40, image.shape)
+    share = share_of_mask(ball(8))
+    solid = solid_share_of(image, ball(8), share)
+    assert (solid <= share).all()
+    wanted = ball(diameter / 2).sum() if diameter else 0
+    assert solid.sum() == pytest.approx(wanted, rel=0.25, abs=1)
 
 
 def test_patches_of_scans_are_healthy_or_have_their_own_mask(chest, lungs):
@@ -174,6 +209,10 @@ def test_a_wanted_shape_has_the_condition_of_its_share():
     grid = Grid((24, 24, 24), np.diag([2.0, 2.0, 2.0, 1.0]))
     shape = drawn_shape(12, np.random.default_rng(0), density="part-solid")
     share = shape.share_on(grid, (-24.0, -24.0, 24.0))
-    wanted = Wanted(share, shape.density)
+    core = shape.solid_part.share_on(grid, (-24.0, -24.0, 24.0))
+    wanted = Wanted(share, core)
     assert wanted.condition[0].max() == 1
-    assert np.unique(wanted.condition[1]).tolist() == [-1, DENSITY_VALUES["part-solid"]]
+    volumes = (wanted.condition + 1).sum(axis=(1, 2, 3)) / 2 * 2**3
+    assert volumes[0] == pytest.approx(shape.volume_mm3, rel=0.1)
+    # edges of voxels add to a small body
+    assert volumes[1] == pytest.approx(shape.core**3 * shape.volume_mm3, rel=0.25)

@@ -21,9 +21,6 @@ from medgan.volumes import Modality, Volume
 from medgan.volumes.geometry import Grid, apply_affine, grid_with_spacing, reorient
 from medgan.volumes.resampling import resample
 
-CORE = 0.55
-"""Diameter of the solid part of a part-solid nodule that is drawn, relative to the whole."""
-
 MOST_NODULES = 255
 """Numbers of nodules are bytes."""
 
@@ -121,9 +118,8 @@ class Chest:
         inside = self._mask(shape, position_mm) & room
         if not inside.any():
             raise DataError("nothing of the nodule would lie in the lung")
-        solid = inside & (shape.density == "solid")
-        if shape.density == "part-solid":
-            solid = inside & self._mask(shape.scaled(CORE * shape.diameter_mm), position_mm)
+        part = shape.solid_part
+        solid = inside & (part is not None and self._mask(part, position_mm))
         tissues, numbers = self.tissues.copy(), self.numbers.copy()
         tissues[inside] = ChestTissue.GROUND_GLASS
         tissues[solid] = ChestTissue.NODULE

@@ -11,13 +11,12 @@ from medgan.config import PreparationConfig
 from medgan.data.luna16_scan import Luna16Scan
 from medgan.data.nodule_condition import (
     changed_region,
-    density_of,
     nodule_condition,
     share_of_mask,
+    solid_share_of,
 )
 from medgan.data.nodule_patches import healthy_patches, nodule_patches
 from medgan.data.nodule_phantoms import PhantomPlace, cubic_patch, mirror_axes, mirrored
-from medgan.data.nodule_shapes import Density
 from medgan.data.samples import Image, Sample
 from medgan.errors import DataError, FileError, GeometryError
 from medgan.volumes.intensity import WindowScale
@@ -33,16 +32,16 @@ class Wanted:
 
     Attributes:
         share: (X, Y, Z) float32 in [0, 1], how much of each voxel it fills.
-        density: how it attenuates.
+        solid: (X, Y, Z) float32 in [0, 1], how much of each voxel its solid part fills.
     """
 
     share: NDArray[np.float32]
-    density: Density
+    solid: NDArray[np.float32]
 
     @property
     def condition(self) -> Image:
         """(2, X, Y, Z); see ``nodule_condition``."""
-        return nodule_condition(self.share, self.density)
+        return nodule_condition(self.share, self.solid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class LungPatches:
     Attributes:
         healthy: lung without a finding in the middle.
         nodules: the annotated ones.
-        masks: of ``nodules``, and their densities.
+        masks: of ``nodules``, and of their solid parts.
     """
 
     healthy: tuple[Image, ...]
@@ -94,7 +93,7 @@ class LungPatches:
                     continue
                 nodules.append(found.image)
                 share = share_of_mask(found.mask)
-                masks.append(Wanted(share, density_of(found.image, found.mask)))
+                masks.append(Wanted(share, solid_share_of(found.image, found.mask, share)))
         if not nodules:
             raise DataError("no nodule in any of the scans", remedy="Check annotations.csv")
         return cls(tuple(lung), tuple(nodules), tuple(masks))
@@ -117,7 +116,7 @@ class UnpairedNodules:
     ) -> None:
         self.patches = patches
         self.scale = scale
-        self.wanted = [Wanted(place.share, place.density) for place in places if not place.on_wall]
+        self.wanted = [Wanted(place.share, place.solid) for place in places if not place.on_wall]
         if not self.wanted:
             raise DataError("no nodule away from the pleura among the phantoms")
 

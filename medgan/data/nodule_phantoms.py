@@ -32,6 +32,7 @@ class PhantomPlace:
         healthy: int16 HU.
         diseased: int16 HU, the same noise.
         share: float32 in [0, 1], how much of each voxel the nodule fills.
+        solid: float32 in [0, 1], how much of each voxel its solid part fills.
         density: how it attenuates.
         on_wall: whether the pleura cuts it.
     """
@@ -39,6 +40,7 @@ class PhantomPlace:
     healthy: NDArray[np.int16]
     diseased: NDArray[np.int16]
     share: NDArray[np.float32]
+    solid: NDArray[np.float32]
     density: Density
     on_wall: bool
 
@@ -84,7 +86,7 @@ class NodulePhantoms:
     def pair(self, index: int, axes: tuple[int, ...] = ()) -> NodulePair:
         """One place of the library, turned round along some axes (1 to 3)."""
         place = self.places[index]
-        condition = nodule_condition(place.share, place.density)
+        condition = nodule_condition(place.share, place.solid)
         region = changed_region(place.share)[None]
         healthy, diseased = (
             mirrored(Sample(self.scaled(hu), region, condition=condition), axes)
@@ -155,6 +157,7 @@ def _places(seeds: range, patches: int, preparation: PreparationConfig) -> Itera
                 patch.healthy.array,
                 patch.diseased.array,
                 patch.share.array.astype(np.float32),
+                patch.solid.array.astype(np.float32),
                 density,
                 patch.nodule.attachment == "pleura",
             )

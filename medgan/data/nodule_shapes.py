@@ -18,6 +18,10 @@ from medgan.volumes.geometry import Grid, apply_affine, lps_to_ras
 Density = Literal["solid", "part-solid", "ground-glass"]
 DENSITIES: tuple[Density, ...] = ("solid", "part-solid", "ground-glass")
 
+CORE = 0.55
+"""Diameter of a part-solid nodule's solid part relative to the whole, where nothing is known of it:
+in the middle of what the phantoms draw."""
+
 STEP_MM = 0.5
 """Grid on which the shape of a mask is kept: finer than any voxel of LUNA16."""
 
@@ -34,11 +38,13 @@ class NoduleShape:
             ``step_mm``, axes to the right, front and head, the shape's centroid in the middle.
         step_mm: size of a voxel.
         density: how the nodule attenuates.
+        core: of a part-solid nodule, the diameter of its solid part relative to its own.
     """
 
     distance_mm: NDArray[np.float32]
     step_mm: float
     density: Density
+    core: float = CORE
 
     @property
     def volume_mm3(self) -> float:
@@ -49,6 +55,13 @@ class NoduleShape:
     def diameter_mm(self) -> float:
         """Diameter of the sphere of the same volume, as LUNA16 gives it."""
         return (6 * self.volume_mm3 / math.pi) ** (1 / 3)
+
+    @property
+    def solid_part(self) -> Self | None:
+        """The whole, its core, or nothing, as the density says; with the same centroid."""
+        if self.density == "ground-glass":
+            return None
+        return self if self.density == "solid" else self.scaled(self.core * self.diameter_mm)
 
     def scaled(self, diameter_mm: float) -> Self:
         """The same shape in another size.

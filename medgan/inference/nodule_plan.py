@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,9 @@ DENSITY_SHARES = (0.8, 0.1, 0.1)
 SPICULATED_FROM_MM = 7.0
 SPICULATED_SHARE = 0.4
 """Of solid nodules that are large enough for a spike to be seen."""
+
+CORES = (0.4, 0.7)
+"""Diameter of a part-solid nodule's solid part relative to its own, as phantoms have it."""
 
 _SHAPE_STREAM = 71
 
@@ -80,7 +83,7 @@ def planned_shape(diameter_mm: float, density: Density, seed: int) -> NoduleShap
     rng = np.random.default_rng([seed, _SHAPE_STREAM])
     large = density == "solid" and diameter_mm >= SPICULATED_FROM_MM
     spiked = large and rng.random() < SPICULATED_SHARE
-    return drawn_shape(
+    shape = drawn_shape(
         diameter_mm,
         rng,
         lobulation=rng.uniform(0.1, 0.25),
@@ -88,6 +91,7 @@ def planned_shape(diameter_mm: float, density: Density, seed: int) -> NoduleShap
         elongation=rng.uniform(0.1, 0.25),
         density=density,
     )
+    return replace(shape, core=rng.uniform(*CORES)) if density == "part-solid" else shape
 
 
 def plan_nodules(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from medgan.data.luna16_scan import Nodule
-from medgan.data.nodule_condition import density_of, nodule_condition, share_of_mask
+from medgan.data.nodule_condition import nodule_condition, share_of_mask, solid_share_of
 from medgan.data.nodule_patches import cut, nodule_mask, patch_grid
 from medgan.data.nodule_phantoms import cubic_patch, largest_mm
 from medgan.data.nodule_shapes import NoduleShape
@@ -133,7 +133,9 @@ class NoduleInserter:
             share *= share_of_mask(cut(lungs, grid).array != 0)
         if not share.max() >= 0.5:
             raise DataError("nothing of the nodule would lie in the lung")
-        condition = nodule_condition(share, shape.density)
+        part = shape.solid_part
+        solid = np.zeros_like(share) if part is None else part.share_on(grid, position_mm)
+        condition = nodule_condition(share, np.minimum(solid, share))
         made = self._changed(scan, grid, share, condition, "forward", edge_mm)
         return Insertion(made, _as_it_lies(share, grid))
 
@@ -155,7 +157,7 @@ class NoduleInserter:
         patch = cut(scan, grid)
         mask = nodule_mask(patch, nodule)
         share = share_of_mask(mask)
-        condition = nodule_condition(share, density_of(patch.array, mask))
+        condition = nodule_condition(share, solid_share_of(patch.array, mask, share))
         return self._changed(scan, grid, share, condition, "backward")
 
     def _changed(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medgan.errors import ConfigError, DataError, GeometryError
 from medgan.phantoms.ct import correlated_noise
 from medgan.phantoms.thorax_anatomy import ThoraxAnatomy, ThoraxImage
-from medgan.phantoms.thorax_drawing import draw_finding
+from medgan.phantoms.thorax_drawing import DrawnFinding, draw_finding
 from medgan.phantoms.thorax_nodules import (
     DIAMETERS_MM,
     PhantomNodule,
@@ -90,10 +90,10 @@ def scan_thorax(
     labels = np.zeros(grid.shape, dtype=np.uint8)
     found = []
     for number, plan in enumerate(plans, 1):
-        nodule, share = _placed(image, fine, sites, plan)
-        labels[_thinned(share, thick) >= 0.5] = number
-        found.append(nodule)
-    rest = [_placed(image, fine, sites, plan)[0] for plan in others]
+        drawn = _placed(image, fine, sites, plan)
+        labels[_thinned(drawn.share, thick) >= 0.5] = number
+        found.append(drawn.nodule)
+    rest = [_placed(image, fine, sites, plan).nodule for plan in others]
     hu = _thinned(image.hu, thick)
     sigma = rng.uniform(20, 60) if noise_hu is None else noise_hu
     if sigma:
@@ -135,9 +135,7 @@ def _check(
         )
 
 
-def _placed(
-    image: ThoraxImage, grid: Grid, sites: Sites, plan: Plan
-) -> tuple[PhantomNodule, NDArray[np.float32]]:
+def _placed(image: ThoraxImage, grid: Grid, sites: Sites, plan: Plan) -> DrawnFinding:
     site = sites.place(plan.shape.diameter_mm / 2, plan.attachment)
     if site is None:
         site = sites.place(plan.shape.diameter_mm / 2, "vessel")

@@ -1,5 +1,7 @@
 """Findings drawn into a CT of a thorax."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +14,23 @@ from medgan.volumes.geometry import Grid, apply_affine
 Floats = NDArray[np.float32]
 
 
-def draw_finding(
-    image: ThoraxImage, grid: Grid, plan: Plan, site: Site
-) -> tuple[PhantomNodule, Floats]:
+@dataclass(frozen=True, eq=False)
+class DrawnFinding:
+    """A finding as it is in an image.
+
+    Attributes:
+        nodule: what it is.
+        share: (X, Y, Z) float32 in [0, 1], how much of each voxel it fills.
+        solid: (X, Y, Z) float32 in [0, 1], how much of each voxel its solid part fills: all of it,
+            the core of a part-solid one, nothing of ground glass.
+    """
+
+    nodule: PhantomNodule
+    share: Floats
+    solid: Floats
+
+
+def draw_finding(image: ThoraxImage, grid: Grid, plan: Plan, site: Site) -> DrawnFinding:
     """Draw a finding into an image in place.
 
     What is denser already, such as a vessel in ground glass, stays (Hansell et al., Fleischner
@@ -25,9 +41,6 @@ def draw_finding(
         grid: where its voxels lie.
         plan: what to draw.
         site: where.
-
-    Returns:
-        The finding as it is in the image, and the share of every voxel that it fills, (X, Y, Z).
     """
     body = filled(plan.shape, site.centre_mm, grid)
     edge = abs(np.linalg.det(grid.affine[:3, :3])) ** (1 / 3)
@@ -37,14 +50,17 @@ def draw_finding(
         # Where lung and wall share a voxel only lung is replaced: no dark seam is left between.
         part, drawn = part * lung, part * (lung > 0)
     voxels += drawn * np.maximum(np.float32(plan.hu) - voxels, 0)
+    share = np.zeros(grid.shape, dtype=np.float32)
+    share[body.box] = part
+    solid = np.zeros_like(share) if plan.kind == "ground-glass" else share
     if plan.core is not None:
         relative, hu = plan.core
         core = filled(plan.shape.sized(plan.shape.diameter_mm * relative), site.centre_mm, grid)
         inner = image.hu[core.box]
         inner += core.share * np.maximum(np.float32(hu) - inner, 0)
-    share = np.zeros(grid.shape, dtype=np.float32)
-    share[body.box] = part
-    return _as_drawn(part, body.box, grid, plan, site), share
+        solid = np.zeros_like(share)
+        solid[core.box] = np.minimum(core.share, share[core.box])
+    return DrawnFinding(_as_drawn(part, body.box, grid, plan, site), share, solid)
 
 
 def _as_drawn(

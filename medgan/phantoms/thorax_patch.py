@@ -34,6 +34,7 @@ class NodulePatch:
         diseased: int16 HU, with it; the same noise.
         mask: bool, where the nodule fills half a voxel or more.
         share: float32 in 0..1, how much of each voxel the nodule fills.
+        solid: float32 in 0..1, how much of each voxel its solid part fills.
         lungs: bool.
         nodule: what was drawn.
     """
@@ -42,6 +43,7 @@ class NodulePatch:
     diseased: Volume
     mask: Volume
     share: Volume
+    solid: Volume
     lungs: Volume
     nodule: PhantomNodule
 
@@ -95,16 +97,17 @@ def nodule_patch(
     sigma = rng.uniform(20, 60) if noise_hu is None else noise_hu
     noise = correlated_noise(grid.shape, rng, sigma, _NOISE_MM / spacing_mm)
     healthy = _stored(image.hu + noise, grid)
-    nodule, share = draw_finding(image, grid, plan, site)
+    found = draw_finding(image, grid, plan, site)
     diseased = _stored(image.hu + noise, grid)
-    label = Volume(share, grid.affine, "LABEL", synthetic=True)
+    label = Volume(found.share, grid.affine, "LABEL", synthetic=True)
     return NodulePatch(
         healthy,
         diseased,
-        label.with_array(share >= 0.5),
+        label.with_array(found.share >= 0.5),
         label,
+        label.with_array(found.solid),
         label.with_array(image.lung_mm < 0),
-        nodule,
+        found.nodule,
     )
 
 

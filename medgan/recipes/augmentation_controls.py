@@ -121,7 +121,7 @@ def _drawn(
         part = _part(grid, box)
         image = anatomy.image(part)
         before = image.hu.copy()
-        nodule, _ = draw_finding(image, part, plan, site)
+        nodule = draw_finding(image, part, plan, site).nodule
         if nodule.diameter_mm >= SMALLEST_MM:
             hu[box] += image.hu - before
             return nodule
