@@ -69,6 +69,8 @@ def prepare_source(
 ) -> Source:
     """Make the synthetic scans of a source, or find those that there are.
 
+    Copies are made of those training scans only that some arm learns from together with them.
+
     Args:
         source: which.
         config: the experiment.
@@ -88,7 +90,8 @@ def prepare_source(
     train = material.groups["train"]
     times = [arm.times for arm in config.arms if arm.source == source.name]
     number = math.ceil(max(times, default=0))
-    copies = [Copy(scan, i) for scan in train for i in range(number)]
+    learnt_from = _learnt_from(source, config, material)
+    copies = [Copy(scan, i) for scan in learnt_from for i in range(number)]
     if not is_whole(folder, source.name, copies, source.seed):
         maker = _synthesiser(source, config, train, out)
         write_synthetic(
@@ -97,6 +100,21 @@ def prepare_source(
     found = _read(folder, material)
     problems = left_out(folder, source.name, copies, source.seed)
     return replace(found, problems=(*problems, *found.problems))
+
+
+def _learnt_from(
+    source: SourceConfig, config: AugmentationExperiment, material: Material
+) -> list[Luna16Scan]:
+    """The training scans in those parts of the data at which arms use a source."""
+    uids = {
+        scan.uid
+        for arm in config.arms
+        if arm.source == source.name
+        for share in config.shares_of(arm)
+        for seed in config.seeds
+        for scan in material.part(share, seed)
+    }
+    return [scan for scan in material.groups["train"] if scan.uid in uids]
 
 
 def pick(
