@@ -77,7 +77,8 @@ class Measured:
     Attributes:
         core_hu: mean CT number of the inner half of its radius.
         slope_hu_per_mm: the median over its border of the steepest slope along the way out.
-        diameter_mm: of the sphere of its volume above the middle between core and lung.
+        diameter_mm: of the sphere of its volume above the middle between core and lung; of a
+            part-solid one, between ground glass and lung.
     """
 
     core_hu: float
@@ -112,10 +113,12 @@ class Made:
     def within(self) -> bool:
         """Whether CT number and volume lie in the published ranges.
 
-        What thick slices take from a perfect nodule's CT number is not held against this one.
+        What thick slices take from a perfect nodule's CT number is not held against this one. Of
+        part-solid ones it is not known: half of the radius holds glass, too.
         """
         low, high = CORE_HU[self.density]
-        low += min(0.0, self.perfect.core_hu - PERFECT_HU[self.density])
+        if self.density != "part-solid":
+            low += min(0.0, self.perfect.core_hu - PERFECT_HU[self.density])
         return (
             low <= self.found.core_hu <= high
             and VOLUME_RATIO[0] <= self.volume_ratio <= VOLUME_RATIO[1]
@@ -123,7 +126,10 @@ class Made:
 
 
 def measure(
-    image: NDArray[np.float32], spacing_mm: Sequence[float], diameter_mm: float
+    image: NDArray[np.float32],
+    spacing_mm: Sequence[float],
+    diameter_mm: float,
+    density: Density = "solid",
 ) -> Measured:
     """Measure the nodule in the middle of a box.
 
@@ -131,6 +137,8 @@ def measure(
         image: (X, Y, Z) HU.
         spacing_mm: of its voxels.
         diameter_mm: about how large it is.
+        density: of a part-solid one the whole is measured, not its core: what is above the middle
+            between ground glass and lung.
     """
     middle = np.array(image.shape) // 2
     offset = (np.indices(image.shape).T - middle).T * np.reshape(spacing_mm, (3, 1, 1, 1))
@@ -140,7 +148,8 @@ def measure(
     around = image[(away > radius + 2) & (away < radius + 6)]
     lung = float(np.median(around[around < -600])) if (around < -600).any() else -850.0
     smooth = ndimage.gaussian_filter(image, 0.5)
-    above = (smooth > (core + lung) / 2) & (away <= 1.5 * radius + 1)
+    body = PERFECT_HU["ground-glass"] if density == "part-solid" else core
+    above = (smooth > (body + lung) / 2) & (away <= 1.5 * radius + 1)
     labels, _ = ndimage.label(above)
     label = labels[tuple(middle)] or np.bincount(labels[labels > 0]).argmax()
     found = labels == label
@@ -277,7 +286,7 @@ def main() -> None:
         for density, nodule in placed:
             image = box(result, nodule)
             found, best = (
-                measure(box(one, nodule), (STEP_MM,) * 3, nodule.diameter_mm)
+                measure(box(one, nodule), (STEP_MM,) * 3, nodule.diameter_mm, density)
                 for one in (result, ideal)
             )
             made.append(Made(number, density, nodule.diameter_mm, found, best))

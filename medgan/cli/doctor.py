@@ -43,6 +43,7 @@ MODULES = {
     "scikit-image": "skimage",
     "scipy": "scipy",
     "SimpleITK": "SimpleITK",
+    "threadpoolctl": "threadpoolctl",
     "torch": "torch",
     "typer": "typer",
 }

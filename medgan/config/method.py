@@ -40,7 +40,9 @@ class NetworkConfig(Consistent):
         description="Give the image once more, times its depth below the vertex in 100 mm.",
     )
     conditions: int = Field(
-        0, ge=0, description="Maps of what is wanted where; nodules have two: the whole and its solid part."
+        0,
+        ge=0,
+        description="Maps of what is wanted; nodules have two: the whole and what is solid.",
     )
     discriminator: Literal["patch", "image"] = Field(
         "patch", description="patch: 70 x 70; image: one score, as in AttentionGAN's first scheme."

@@ -8,6 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from threadpoolctl import ThreadpoolController
+
 from medgan.errors import OutputError
 
 Item = TypeVar("Item")
@@ -22,6 +24,10 @@ def map_in_workers(
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
     """Call a function in several new processes at a time.
+
+    They share the processor's cores: the libraries that numpy calculates with get as many threads
+    in each as there are cores for it. With as many as there are cores in all they would wait for
+    one another.
 
     Args:
         function: of a module's top level.
@@ -41,7 +47,7 @@ def map_in_workers(
         # forking beside the threads of torch or ITK can hang
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(start, arguments),
+        initargs=(max(1, (os.cpu_count() or 1) // workers), start, arguments),
     )
     try:
         yield from pool.map(function, items)
@@ -54,8 +60,13 @@ def map_in_workers(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _start(threads: int, start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     _end_with_parent()
+    # its libraries have to be there to be told
+    import numpy  # noqa: F401
+
+    for library in ThreadpoolController().lib_controllers:
+        library.set_num_threads(min(threads, library.num_threads))
     if start is not None:
         start(*arguments)
 
