@@ -11,6 +11,7 @@ from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
+from medgan.cli.codec_frames import FRAMES
 from medgan.errors import MedganError
 from medgan.io.dicom.decode import require_decoder
 from medgan.io.dicom.frames import IMAGE_CLASSES
@@ -56,6 +57,12 @@ def test_the_transfer_syntaxes_that_are_read_are_those_a_decoder_is_there_for() 
     assert set(written) == {uid for uid in known if decodable(uid)}
     for uid, name in written.items():
         assert UID(uid).name == name
+
+
+def test_the_doctor_decodes_an_image_in_every_compressed_syntax_that_is_read() -> None:
+    read = {uid for _, uid in rows("Read from files")}
+    tried = {uid for frames in FRAMES.values() for uid in frames}
+    assert tried == {uid for uid in read if UID(uid).is_encapsulated}
 
 
 def test_the_classes_and_the_transfer_syntax_that_are_written(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import typer
 from packaging.requirements import Requirement
 from rich.markup import escape
 
+from medgan.cli.codecs import check_codecs
 from medgan.cli.console import JsonTarget, emit_json, result_console
 from medgan.cli.findings import Check
 from medgan.cli.installed import check_extras, requirements
-from medgan.cli.surroundings import check_codecs, check_mlflow, check_programs, check_runs
+from medgan.cli.surroundings import check_mlflow, check_programs, check_runs
 
 MODULES = {
     "accelerate": "accelerate",
@@ -180,15 +181,17 @@ def check_cache() -> Check:
 def all_checks() -> Iterator[Check]:
     """Every check, in the order in which a failure explains the ones after it."""
     yield check_python()
-    torch_works = True
+    broken = set()
     for distribution in MODULES:
         check = check_dependency(distribution)
-        torch_works &= distribution != "torch" or check.status == "ok"
+        if check.status != "ok":
+            broken.add(distribution)
         yield check
-    if torch_works:
+    if "torch" not in broken:
         yield check_device()
         yield check_bf16()
-    yield check_codecs()
+    if not broken & {"numpy", "pydicom"}:
+        yield from check_codecs()
     yield from check_extras()
     yield check_programs()
     rest: tuple[Callable[[], Check], ...] = (

@@ -1,4 +1,4 @@
-"""What medgan meets around itself: codecs, programs, folders, an MLflow server."""
+"""What medgan meets around itself: programs, folders, an MLflow server."""
 
 import os
 import shutil
@@ -19,34 +19,6 @@ PROGRAMS = {
     "Orthanc": "orthanc",
 }
 """Program -> Debian package, of those that the tests compare medgan with."""
-
-
-def check_codecs() -> Check:
-    """Whether compressed DICOM can be read."""
-    from pydicom import uid
-
-    from medgan.errors import MedganError
-    from medgan.io.dicom.decode import require_decoder, syntax_name
-
-    syntaxes = (
-        uid.RLELossless,
-        uid.JPEGBaseline8Bit,
-        uid.JPEGExtended12Bit,
-        uid.JPEGLosslessSV1,
-        uid.JPEGLSLossless,
-        uid.JPEG2000Lossless,
-        uid.HTJ2KLossless,
-    )
-    missing = []
-    for syntax in syntaxes:
-        try:
-            require_decoder(syntax, "doctor")
-        except MedganError:
-            missing.append(syntax_name(syntax))
-    if missing:
-        remedy = "pip install pylibjpeg-openjpeg pylibjpeg-rle python-gdcm"
-        return Check("codecs", "fail", f"cannot read {', '.join(missing)}", remedy)
-    return Check("codecs", "ok", f"{len(syntaxes)} compressed transfer syntaxes can be read")
 
 
 def check_programs() -> Check:

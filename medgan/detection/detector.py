@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import ValidationError
 
 from medgan import __version__
 from medgan.config import Frozen
@@ -15,7 +14,7 @@ from medgan.detection.network import HeatmapNetwork
 from medgan.detection.prediction import find_marks
 from medgan.detection.prepared import prepare
 from medgan.errors import ModelError
-from medgan.models.tensor_file import load_tensors, load_weights, save_tensors
+from medgan.models.tensor_file import load_tensors, load_weights, read_card, save_tensors
 from medgan.volumes import Volume
 
 FILE_NAME = "detector.safetensors"
@@ -61,13 +60,7 @@ class Detector:
         """
         path = _find(Path(place))
         file = load_tensors(path)
-        try:
-            card = DetectorCard.model_validate(file.document)
-        except ValidationError as error:
-            raise ModelError(
-                f"not a detector, or of another version of medgan: {error.errors()[0]['msg']}",
-                where=path,
-            ) from error
+        card = read_card(file, DetectorCard, "a detector", where=path)
         network = HeatmapNetwork(card.config.network)
         load_weights(network, file.tensors, where=path)
         network.eval().requires_grad_(False)

@@ -5,7 +5,6 @@ process; a manifest beside them, of the kind that conversions have, fixes the ti
 each result carries. Killed at any moment and started again, a batch ends with the very same files.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -18,9 +17,9 @@ from medgan.inference.job import Irregular, Job, Outcome, attempt, failed, run
 from medgan.inference.translator import Translator
 from medgan.inference.workers import Loading, run_in_workers, run_on_cluster
 from medgan.io.batch.cluster import Cluster
-from medgan.io.batch.manifest import Key, ManifestKeeper, Record, Status
+from medgan.io.batch.manifest import Key, Record, Status
 from medgan.io.batch.naming import confined
-from medgan.io.batch.staging import staging
+from medgan.io.batch.recording import recorded
 from medgan.io.batch.standing import extent
 from medgan.io.files import output_errors
 from medgan.io.studies import Source
@@ -116,7 +115,17 @@ class Batch:
 
     def __iter__(self) -> Iterator[Row]:
         """Translate what is still to be translated, and yield the row of each."""
-        return self._run_in_place() if self.earlier is None else self._run()
+        if self.earlier is None:
+            return self._run_in_place()
+        return recorded(
+            self.target,
+            self.records,
+            self._open,
+            job=self._job,
+            tries=self._tries,
+            finish=self._finished,
+            row=self._row,
+        )
 
     @property
     def rows(self) -> list[Row]:
@@ -126,24 +135,6 @@ class Batch:
     @property
     def _open(self) -> list[Task]:
         return [task for task in self.tasks if task.source is not None]
-
-    def _run(self) -> Iterator[Row]:
-        with staging(self.target) as folder:
-            manifest = ManifestKeeper(self.target, self.records, folder)
-            manifest.save()
-            jobs = [self._job(task, folder / str(k)) for k, task in enumerate(self._open)]
-            try:
-                tasks = self._open
-                for number, (tried, outcome) in self._tries(jobs, folder):
-                    record = _recorded(tasks[number].record, outcome)
-                    if outcome.status == "translated":
-                        record = self._publish(record, tried)
-                    shutil.rmtree(jobs[number].result.parent, ignore_errors=True)
-                    self.records[record.key] = record
-                    manifest.save_when_due()
-                    yield self._row(tasks[number])
-            finally:
-                manifest.save()
 
     def _run_in_place(self) -> Iterator[Row]:
         for task in self._open:
@@ -177,6 +168,11 @@ class Batch:
             yield from enumerate(run_in_workers(jobs, loading, workers))
         else:
             yield from enumerate(attempt(self.translator, job) for job in jobs)
+
+    def _finished(self, record: Record, job: Job, outcome: Outcome) -> Record:
+        """The record of a job that was tried, once its result is in place."""
+        record = _recorded(record, outcome)
+        return self._publish(record, job) if outcome.status == "translated" else record
 
     def _publish(self, record: Record, job: Job) -> Record:
         """Move a result and its maps to their place; the result last, for it says all is done."""

@@ -57,6 +57,24 @@ def evaluate_detections(
         ConfigError: a threshold that is not finite, a negative number of resamples or seed.
     """
     _check_options(threshold, bootstrap, seed)
+    paths = [results] if against is None else [results, against]
+    detectors = _judged(paths, annotations, excluded, seriesuids)
+    weights = _weights(detectors[0].n_scans, bootstrap, seed)
+    measured = [_measure(detections, weights, threshold) for detections in detectors]
+    scored = [
+        _scored(detections, measures, threshold)
+        for detections, measures in zip(detectors, measured, strict=True)
+    ]
+    document = _terms(detectors[0], bootstrap, seed) | scored[0]
+    if against is not None:
+        document["against"] = scored[1] | {"difference": _difference(*measured)}
+    return jsonable(document)
+
+
+def _judged(
+    results: list[Path], annotations: Path, excluded: Path, seriesuids: Path
+) -> list[Detections]:
+    """Each detector's marks against the findings of the scans listed."""
     scans = read_scans(seriesuids)
     nodules = read_annotations(annotations, scans)
     if not len(nodules.scan):
@@ -66,17 +84,23 @@ def evaluate_detections(
             remedy=f"List other scans than those in {seriesuids}",
         )
     irrelevant = read_annotations(excluded, scans, unique=False)
-    detectors = [
-        judge_marks(read_marks(path, scans), nodules, irrelevant, len(scans))
-        for path in (results, against)
-        if path is not None
+    return [
+        judge_marks(read_marks(path, scans), nodules, irrelevant, len(scans)) for path in results
     ]
-    # Row 0 is the scans as they are, the others are resamples: one computation serves both.
-    weights = np.vstack(
-        [np.ones((1, len(scans)), np.int64), resample_scans(len(scans), bootstrap, seed)]
-    )
-    measured = [_measure(detections, weights, threshold) for detections in detectors]
-    document = {
+
+
+def _weights(n_scans: int, bootstrap: int, seed: int) -> NDArray[np.int64]:
+    """(1 + bootstrap, n_scans): how often each scan counts.
+
+    Row 0 is the scans as they are, the others are resamples: one computation serves both.
+    """
+    as_they_are = np.ones((1, n_scans), np.int64)
+    return np.vstack([as_they_are, resample_scans(n_scans, bootstrap, seed)])
+
+
+def _terms(detections: Detections, bootstrap: int, seed: int) -> dict[str, Any]:
+    """What the document says of the evaluation, whatever the detector."""
+    return {
         "protocol": "luna16",
         "hit_rule": HIT_RULE,
         "marks_per_scan": MAX_MARKS,
@@ -86,17 +110,10 @@ def evaluate_detections(
             "confidence": CONFIDENCE,
             "seed": seed,
         },
-        "scans": len(scans),
-        "nodules": len(nodules.scan),
+        "scans": detections.n_scans,
+        "nodules": len(detections.nodule_scan),
         "fppi": FPPI.tolist(),
-        **_scored(detectors[0], measured[0], threshold),
     }
-    if against is not None:
-        document["against"] = {
-            **_scored(detectors[1], measured[1], threshold),
-            "difference": _difference(measured[0], measured[1]),
-        }
-    return jsonable(document)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from medgan import __version__
@@ -13,7 +13,13 @@ from medgan.config import Domain, NetworkConfig, PreparationConfig
 from medgan.data.statistics import DomainStatistics, Side
 from medgan.errors import ModelError
 from medgan.models.catalogue import SUFFIX, builtin_file, builtin_names
-from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
+from medgan.models.tensor_file import (
+    load_tensors,
+    load_weights,
+    prefixed,
+    read_card,
+    save_tensors,
+)
 from medgan.networks.build import Generator, build_generators
 
 FILE_NAME = "model.safetensors"
@@ -84,13 +90,7 @@ class Model:
         """
         path = find_model(place)
         file = load_tensors(path)
-        try:
-            card = ModelCard.model_validate(file.document)
-        except ValidationError as error:
-            raise ModelError(
-                f"not a model file, or of another version of medgan: {error.errors()[0]['msg']}",
-                where=path,
-            ) from error
+        card = read_card(file, ModelCard, "a model file", where=path)
         built = dict(zip(_PREFIXES, build_generators(card.network), strict=True))
         generators = {direction: built[direction] for direction in card.directions}
         for direction, generator in generators.items():

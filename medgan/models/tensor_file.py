@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from medgan.errors import ModelError
 from medgan.io.files import writing
 from medgan.models.catalogue import HEADER
+
+Card = TypeVar("Card", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,26 @@ def load_tensors(path: Path) -> TensorFile:
         return TensorFile(tensors, json.loads(header))
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise ModelError("damaged file", where=path, measured=str(error)) from error
+
+
+def read_card(file: TensorFile, kind: type[Card], what: str, *, where: Path) -> Card:
+    """The document of a tensor file as what it should be.
+
+    Args:
+        file: the tensor file.
+        kind: of the card.
+        what: the file should be, for the message, e.g. "a model file".
+        where: it lies.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    try:
+        return kind.model_validate(file.document)
+    except ValidationError as error:
+        raise ModelError(
+            f"not {what}, or of another version of medgan: {error.errors()[0]['msg']}", where=where
+        ) from error
 
 
 def load_weights(module: torch.nn.Module, tensors: Mapping[str, Tensor], *, where: object) -> None:

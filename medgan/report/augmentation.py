@@ -10,7 +10,6 @@ from medgan.report.augmentation_tables import (
     arms_table,
     distances_table,
     published_table,
-    rate_text,
     rates_table,
     size_table,
     slices_table,
@@ -18,6 +17,7 @@ from medgan.report.augmentation_tables import (
 )
 from medgan.report.figures import empty_figure, png_bytes
 from medgan.report.html import Figure, Report, Section, Table, write_report
+from medgan.report.numbers import rate_text
 from medgan.report.plots import COLOURS
 
 

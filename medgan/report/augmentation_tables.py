@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medgan.report.html import Table
+from medgan.report.numbers import interval_text, rate_text
 
 Document = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -199,25 +200,12 @@ def _against(difference: Mapping[str, Any] | None) -> list[Any]:
 
 
 def _cell(row: Row, name: str) -> str:
-    return _figure(row[name], row[f"{name}_ci"])
+    return interval_text(row[name], row[f"{name}_ci"])
 
 
 def _entry(row: Row, name: str, index: int) -> str:
     bounds = row[f"{name}_ci"]
-    return _figure(row[name][index], bounds[index] if bounds else None)
-
-
-def _figure(value: float | None, bounds: Sequence[float | None] | None) -> str:
-    if value is None:
-        return "-"
-    if bounds is None or None in bounds:
-        return f"{value:.3f}"
-    return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
-
-
-def rate_text(fppi: float) -> str:
-    """A rate of false positives a scan, as it is published."""
-    return f"{fppi:g}" if fppi >= 1 else f"1/{1 / fppi:g}"
+    return interval_text(row[name][index], bounds[index] if bounds else None)
 
 
 def _size(edges: Sequence[Any], index: int) -> str:

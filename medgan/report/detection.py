@@ -5,6 +5,7 @@ from typing import Any
 
 from medgan.report.figures import empty_figure, png_bytes
 from medgan.report.html import Figure, Report, Section, Table
+from medgan.report.numbers import interval_text, rate_text
 
 Document = Mapping[str, Any]
 
@@ -168,24 +169,18 @@ def _operating_points(document: Document) -> Table:
 
 
 def _cell(scored: Document, name: str) -> str:
-    return _figure(scored[name], scored[f"{name}_ci"])
+    return interval_text(scored[name], scored[f"{name}_ci"])
 
 
 def _cells(scored: Document) -> list[str]:
     values, bounds = scored["sensitivities"], scored["sensitivities_ci"]
-    return [_figure(v, ci) for v, ci in zip(values, bounds or [None] * len(values), strict=True)]
-
-
-def _figure(value: float | None, bounds: Sequence[float | None] | None) -> str:
-    if value is None:
-        return "-"
-    if bounds is None or None in bounds:
-        return f"{value:.3f}"
-    return f"{value:.3f} [{bounds[0]:.3f}, {bounds[1]:.3f}]"
+    return [
+        interval_text(v, ci) for v, ci in zip(values, bounds or [None] * len(values), strict=True)
+    ]
 
 
 def _rates(document: Document) -> list[str]:
-    return [f"{fppi:g}" if fppi >= 1 else f"1/{1 / fppi:g}" for fppi in document["fppi"]]
+    return [rate_text(fppi) for fppi in document["fppi"]]
 
 
 def _size(limits: Sequence[Any]) -> str:

@@ -4,7 +4,6 @@ Results are made in a folder of their own inside the target and moved to their p
 so that a batch killed at any moment leaves whole files only, and nothing else once it is resumed.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -13,10 +12,10 @@ from uuid import uuid4
 from medgan.errors import MedganError, OutputError
 from medgan.io.batch.cluster import Cluster
 from medgan.io.batch.job import SIDECAR, Job, Options, Outcome, foreseen, refused, run
-from medgan.io.batch.manifest import Key, ManifestKeeper, Record, Status
+from medgan.io.batch.manifest import Key, Record, Status
 from medgan.io.batch.naming import confined
+from medgan.io.batch.recording import recorded
 from medgan.io.batch.sight import Sight
-from medgan.io.batch.staging import staging
 from medgan.io.batch.standing import extent, sidecar_path
 from medgan.io.batch.workers import map_in_workers
 from medgan.io.files import output_errors
@@ -104,12 +103,20 @@ class Conversion:
 
     def __iter__(self) -> Iterator[Row]:
         """Convert what is still to be converted, and yield the row of each."""
-        return self._run()
+        return recorded(
+            self.target,
+            self.records,
+            self._open,
+            job=self._job,
+            tries=self._tries,
+            finish=self._finished,
+            row=self._row,
+        )
 
     @property
     def rows(self) -> list[Row]:
         """The rows of all tasks, in their order, as far as the batch has come."""
-        return [row_of(self.records[task.record.key]) for task in self.tasks]
+        return [self._row(task) for task in self.tasks]
 
     def expected(self) -> list[Row]:
         """The rows that can be foreseen: a series is refused where its headers already say so."""
@@ -119,21 +126,8 @@ class Conversion:
     def _open(self) -> list[Task]:
         return [task for task in self.tasks if task.source is not None]
 
-    def _run(self) -> Iterator[Row]:
-        with staging(self.target) as folder:
-            manifest = ManifestKeeper(self.target, self.records, folder)
-            manifest.save()
-            jobs = [self._job(task, folder / str(k)) for k, task in enumerate(self._open)]
-            try:
-                tasks = self._open
-                for number, (tried, outcome) in self._tries(jobs, folder):
-                    record = self._finished(tasks[number].record, tried, outcome)
-                    shutil.rmtree(jobs[number].folder, ignore_errors=True)
-                    self.records[record.key] = record
-                    manifest.save_when_due()
-                    yield row_of(record)
-            finally:
-                manifest.save()
+    def _row(self, task: Task) -> Row:
+        return row_of(self.records[task.record.key])
 
     def _job(self, task: Task, folder: Path) -> Job:
         assert task.source is not None

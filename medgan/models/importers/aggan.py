@@ -7,7 +7,6 @@ from torch import Tensor
 from medgan.models.importers.published import (
     ATTENTIONGAN_LICENCE,
     PublishedGenerator,
-    kernel,
     network_config,
 )
 from medgan.models.importers.sequential import SequentialGenerator, read_sequential
@@ -29,18 +28,9 @@ def read_aggan(state: Mapping[str, Tensor], where: object) -> PublishedGenerator
         ModelError: tensors that are missing, unknown or of other shapes.
     """
     generator = read_sequential(state, where)
-    network = network_config(
-        where,
-        generator="mask",
-        channels=(
-            generator.channels,
-            kernel(state, generator.published_name(generator.last), where)[0] - 1,
-        ),
-        width=generator.width,
-        blocks=generator.blocks,
-        norm="batch" if generator.batch_norm else "instance",
-        bounded=False,
-    )
+    read, written = generator.channels
+    fields = generator.architecture | {"channels": (read, written - 1)}
+    network = network_config(where, generator="mask", bounded=False, **fields)
     return PublishedGenerator(
         "AttentionGAN-v1", ATTENTIONGAN_LICENCE, network, generator.state, generator.published_name
     )

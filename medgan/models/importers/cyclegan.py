@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from medgan.models.importers.published import PublishedGenerator, kernel, network_config
+from medgan.models.importers.published import PublishedGenerator, network_config
 from medgan.models.importers.sequential import read_sequential
 
 _TRANSPOSED = ("decoder.0.weight", "decoder.3.weight")
@@ -18,17 +18,7 @@ def read_cyclegan(state: Mapping[str, Tensor], where: object) -> PublishedGenera
         ModelError: tensors that are missing, unknown or of other shapes.
     """
     generator = read_sequential(state, where)
-    network = network_config(
-        where,
-        generator="resnet",
-        channels=(
-            generator.channels,
-            kernel(state, generator.published_name(generator.last), where)[0],
-        ),
-        width=generator.width,
-        blocks=generator.blocks,
-        norm="batch" if generator.batch_norm else "instance",
-    )
+    network = network_config(where, generator="resnet", **generator.architecture)
     tensors = generator.state
     if generator.batch_norm:
         tensors = _zero_biases(tensors) | tensors

@@ -7,6 +7,7 @@ order in which medgan's own networks hold them.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,21 +27,29 @@ class SequentialGenerator:
 
     Attributes:
         state: tensors by the names of medgan's generator.
-        channels: of the image that it reads.
+        channels: of the image that it reads, and of what its last convolution gives.
         width: feature maps of the first convolution.
         blocks: residual blocks.
-        last: name of the last convolution's weights.
         batch_norm: whether it has batch norm; instance norm otherwise.
         dropout: whether its blocks were trained with dropout, which has no tensors.
     """
 
     state: dict[str, Tensor]
-    channels: int
+    channels: tuple[int, int]
     width: int
     blocks: int
-    last: str
     batch_norm: bool
     dropout: bool
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Its fields of a ``NetworkConfig``."""
+        return {
+            "channels": self.channels,
+            "width": self.width,
+            "blocks": self.blocks,
+            "norm": "batch" if self.batch_norm else "instance",
+        }
 
     def published_name(self, name: str) -> str:
         """What a tensor of medgan's generator is called in the file."""
@@ -62,7 +71,8 @@ def read_sequential(state: Mapping[str, Tensor], where: object) -> SequentialGen
     """Give the layers medgan's names.
 
     Raises:
-        ModelError: tensors that are missing or unknown, or another number of halvings.
+        ModelError: tensors that are missing or unknown, another number of halvings, or a last layer
+            that is no 2-D convolution.
     """
     width, channels = kernel(state, "model.1.weight", where)[:2]
     matches = [match for match in map(_BLOCK.fullmatch, state) if match]
@@ -76,14 +86,15 @@ def read_sequential(state: Mapping[str, Tensor], where: object) -> SequentialGen
         )
     batch_norm = "model.2.weight" in state
     dropout = all(int(match[2]) != _DROPOUT + 1 for match in matches)
-    state = _renamed(
+    named = _renamed(
         state if batch_norm else without_statistics(state), len(numbers), dropout, where
     )
     if batch_norm:
-        state |= _counters(state)
-    layers = [int(name.split(".")[1]) for name in state if name.startswith("decoder.")]
-    last = f"decoder.{max(layers, default=0)}.weight"
-    return SequentialGenerator(state, channels, width, len(numbers), last, batch_norm, dropout)
+        named |= _counters(named)
+    layers = [int(name.split(".")[1]) for name in named if name.startswith("decoder.")]
+    last = _ENCODER + len(numbers) + max(layers, default=0)
+    written = kernel(state, f"model.{last}.weight", where)[0]
+    return SequentialGenerator(named, (channels, written), width, len(numbers), batch_norm, dropout)
 
 
 def _renamed(
