@@ -51,6 +51,26 @@ def test_the_scans_of_the_validation_are_not_learnt_from(run):
     assert (run / "checkpoints" / "best" / "reason.json").exists()
 
 
+def test_a_folder_with_a_run_is_continued_by_this_verb(run, luna, medgan_cli):
+    code, _, err = medgan_cli("detect", "train", luna, *TINY, "--out", run)
+    assert code == 2
+    assert f"`medgan detect train --resume {run}`" in err
+
+
+def test_a_validation_without_a_nodule_is_warned_of(luna, tmp_path, medgan_cli, caplog):
+    rows = (luna / "annotations.csv").read_text().splitlines()
+    held_out = next((luna / "subset3").glob("*.mhd")).stem
+    few = tmp_path / "annotations.csv"
+    few.write_text("\n".join(row for row in rows if held_out not in row) + "\n")
+    code, _, _ = medgan_cli(
+        "detect", "train", luna, *TINY, "training.steps=1", "--subsets", "0", "--validation", "3",
+        "--annotations", few, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0
+    assert "hold no nodule" in caplog.text
+    assert not (tmp_path / "run" / "checkpoints" / "best" / "reason.json").exists()
+
+
 def test_results_of_predict_are_what_froc_reads(run, luna, tmp_path, medgan_cli):
     results, listed = tmp_path / "results.csv", tmp_path / "seriesuids.csv"
     code, out, _ = medgan_cli(

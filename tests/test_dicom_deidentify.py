@@ -310,6 +310,18 @@ def test_nothing_of_the_patient_is_logged_or_warned(tmp_path, caplog, recwarn):
     assert not [warning for warning in recwarn if "MARKER" in str(warning.message)]
 
 
+def test_invalid_values_are_not_quoted(tmp_path, recwarn):
+    path = next(write_source("regular", tmp_path / "mr").iterdir())
+    with pydicom.config.disable_value_validation():
+        header = pydicom.dcmread(path)
+        header.StudyInstanceUID = "MARKER"
+        header.AccessionNumber = "MARKER" * 9
+        header.save_as(path)
+    recwarn.clear()
+    deidentified(path, tmp_path / "clean")
+    assert not list(recwarn)
+
+
 REAL = [
     "dicom2nifti_siemens_anatomical_001",
     "dicom2nifti_ge_anatomical_001",

@@ -93,6 +93,7 @@ def test_a_model_that_is_missing_damaged_or_of_another_architecture(
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes((tiny_run / "checkpoints/last/model.safetensors").read_bytes()[:-100])
     assert "damaged file" in translate(damaged)
+    assert "Name a model's" in translate(tiny_scans / "mr_4.nii.gz")
     other = tmp_path / "other.safetensors"
     generators = build_generators(NetworkConfig(width=8, blocks=1, contents=2))
     save_model(other, *generators, Model.load(tiny_run).card)

@@ -221,9 +221,9 @@ def command(json: JsonTarget = None) -> None:
     for check in all_checks():
         checks.append(check)
         status = f"[{_COLOURS[check.status]}]{check.status:<5}[/]"
-        out.print(f"{status} {check.name:<16}{escape(check.detail)}", highlight=False)
+        out.print(f"{status} {check.name:<19} {escape(check.detail)}", highlight=False)
         if check.remedy:
-            out.print(f"{'':<22}{escape(check.remedy)}.", highlight=False)
+            out.print(f"{'':<26}{escape(check.remedy)}.", highlight=False)
     ready = all(check.status != "fail" for check in checks)
     emit_json({"ready": ready, "checks": checks}, json)
     if not ready:

@@ -60,7 +60,7 @@ def train_detector(
         TrainingError: diverged.
     """
     run = RunFolder(Path(out))
-    run.require_free()
+    run.require_free("detect train")
     trainer = DetectorTrainer(config, run, *_material(scans, validation, config))
     run.create(config)
     trainer.train(on_step)
@@ -94,10 +94,13 @@ def _material(
     scans: Iterable[Luna16Scan], validation: Iterable[Luna16Scan], config: DetectorConfig
 ) -> tuple[list[TrainingScan], list[TrainingScan]]:
     held_out = list(validation)
-    return (
-        prepare_scans(scans, config.input),
-        prepare_scans(held_out, config.input) if held_out else [],
-    )
+    judges = prepare_scans(held_out, config.input) if held_out else []
+    if judges and not any(len(scan.nodules.diameter_mm) for scan in judges):
+        _log.warning(
+            "the scans of the validation hold no nodule: the last state is kept, not the best. "
+            "Choose others to validate on"
+        )
+    return prepare_scans(scans, config.input), judges
 
 
 def learning_rate(settings: DetectorTraining, step: int) -> float:

@@ -66,7 +66,12 @@ def load_tensors(path: Path) -> TensorFile:
             raise ModelError("a safetensors file, but not one of medgan's", where=path)
         return TensorFile(tensors, json.loads(header))
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ModelError("damaged file", where=path, measured=str(error)) from error
+        raise ModelError(
+            "damaged file, or none of a model",
+            where=path,
+            measured=str(error),
+            remedy="Name a model's .safetensors file or its run folder, or copy it anew",
+        ) from error
 
 
 def read_card(file: TensorFile, kind: type[Card], what: str, *, where: Path) -> Card:

@@ -37,8 +37,11 @@ class RunFolder:
         self.last = root / "checkpoints" / "last"
         self.best = root / "checkpoints" / "best"
 
-    def require_free(self) -> None:
+    def require_free(self, verb: str = "train") -> None:
         """Refuse a place where a run cannot begin.
+
+        Args:
+            verb: of ``medgan``, that continues a run of this kind.
 
         Raises:
             OutputError: the folder already holds a run, or is a file.
@@ -49,7 +52,7 @@ class RunFolder:
             raise OutputError(
                 "the folder already holds a run",
                 where=self.root,
-                remedy=f"`medgan train --resume {self.root}` continues it; or name another folder",
+                remedy=f"`medgan {verb} --resume {self.root}` continues it; or name another folder",
             )
 
     def create(self, config: BaseModel) -> None:

@@ -3,7 +3,6 @@
 import hmac
 from pathlib import Path
 
-import pydicom
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -20,7 +19,7 @@ from medgan.io.dicom.image_modules import (
     equipment,
 )
 from medgan.io.dicom.instances import file_meta
-from medgan.io.dicom.parsing import read_whole
+from medgan.io.dicom.parsing import quiet_parsing, read_whole
 from medgan.io.dicom.profile import Cleaner, basic_profile
 from medgan.io.files import writing
 
@@ -53,11 +52,10 @@ def deidentify(header: Dataset, key: bytes, *, retain_characteristics: bool = Fa
         DICOM PS3.15 E.1 (profile), E.3.7 (patient characteristics), PS3.3 C.12.1.
     """
     _require_long_key(key)
-    _require_clean_pixels(header)
     retained = basic_profile().characteristics if retain_characteristics else frozenset()
-    pseudonyms = _pseudonyms(header, key)
-    # pydicom's warnings quote values.
-    with pydicom.config.disable_value_validation():
+    with quiet_parsing():
+        _require_clean_pixels(header)
+        pseudonyms = _pseudonyms(header, key)
         result = Cleaner(key, pseudonyms, retained).clean(header)
         for keyword, value in pseudonyms.items():
             setattr(result, keyword, value)
@@ -91,7 +89,9 @@ def deidentify_file(
     """
     where = source.relative_to(root) if root else source.name
     _require_long_key(key)
-    original = read_whole(source, where)
+    # What pydicom warns of while it parses names the file, which may be called after the patient.
+    with quiet_parsing():
+        original = read_whole(source, where)
     try:
         result = deidentify(original, key, retain_characteristics=retain_characteristics)
         result.file_meta = file_meta(result, original.file_meta.TransferSyntaxUID)

@@ -32,7 +32,9 @@ TILT_DEGREES = 0.1
 UNIT_TOLERANCE = 1e-3
 """How far direction cosines may be from unit length and from a right angle."""
 
-_RESAMPLE = "Ask for irregular series to be resampled, or export the series again"
+_RESAMPLE = (
+    "Ask for irregular series to be resampled (--irregular resample), or export the series again"
+)
 
 
 @dataclass(frozen=True, eq=False)
