@@ -37,7 +37,8 @@ class DetectorNetwork(Frozen):
     """The network.
 
     Attributes:
-        width: feature maps at half the resolution; twice and four times as many below.
+        width: feature maps at half the resolution; twice and four times as many below, half as many
+            at the full one.
         stride: voxels along an edge of a cell of the heatmap.
     """
 

@@ -34,6 +34,9 @@ class CellMaps:
 class HeatmapNetwork(nn.Module):
     """Three levels down, with features of the lower ones added on the way up.
 
+    The first convolution keeps the resolution: the smallest nodules are two voxels across, and
+    look like vessels to one that halves it at once.
+
     Batch norm, not instance norm: at work it is a constant, so that a tile of a scan gives what
     the whole scan would give.
 
@@ -44,10 +47,12 @@ class HeatmapNetwork(nn.Module):
         super().__init__()
         width = config.width
         self.stride = config.stride
-        self.fine = nn.Sequential(_conv(1, width, 5, 2), _conv(width, width))
-        self.middle = nn.Sequential(_conv(width, 2 * width, 3, 2), _Residual(2 * width))
+        self.fine = nn.Sequential(
+            _conv(1, width // 2), _conv(width // 2, width, 2), _conv(width, width)
+        )
+        self.middle = nn.Sequential(_conv(width, 2 * width, 2), _Residual(2 * width))
         self.coarse = nn.Sequential(
-            _conv(2 * width, 4 * width, 3, 2), _Residual(4 * width), _Residual(4 * width)
+            _conv(2 * width, 4 * width, 2), _Residual(4 * width), _Residual(4 * width)
         )
         self.lift_middle = nn.Conv3d(4 * width, 2 * width, 1)
         self.merge_middle = _conv(2 * width, 2 * width)
@@ -84,9 +89,9 @@ class _Residual(nn.Module):
         return functional.relu(x + self.layers(x))
 
 
-def _conv(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(before, after, size, stride, size // 2, bias=False),
+        nn.Conv3d(before, after, 3, stride, 1, bias=False),
         nn.BatchNorm3d(after),
         nn.ReLU(inplace=True),
     )

@@ -233,7 +233,7 @@ class DetectorTrainer:
         record = {f"validation_{name}": value for name, value in vars(scores).items()}
         self.run.append(self.run.metrics, {"step": self.step, **record})
         _log.info("step %d: CPM %.3f", self.step, scores.cpm)
-        if math.isfinite(scores.cpm) and (self.best is None or scores.cpm > self.best["cpm"]):
+        if math.isfinite(scores.cpm) and (self.best is None or scores.cpm >= self.best["cpm"]):
             self._keep_best(scores)
 
     def _keep_best(self, scores: Scores) -> None:
