@@ -27,7 +27,7 @@ SMALLEST_MM = 3.0
 
 NOISE_HU = 150.0
 """Half the range of the noise about the mean of what it replaces. Noise over all of the window is
-brighter than lung on the mean: a ball of it teaches what a nodule is (CPM +0.05 on phantoms)."""
+brighter than lung on the mean: a ball of it teaches what a nodule is (docs/results.md)."""
 
 _TRIES = 20
 _MARGIN_MM = 4.0
