@@ -1,9 +1,8 @@
 """Maps of what is wanted: generators are told, judges see them, and the cycle keeps them."""
 
-import numpy as np
 import pytest
 import torch
-from unpaired import TINY, loud
+from unpaired import TINY, BothPasses, loud
 
 from medgan.config import parse_config
 from medgan.data.batches import UnpairedBatch
@@ -55,7 +54,7 @@ def test_the_cycle_keeps_what_was_wanted():
     method = loud(Cyclic(config()))
     wanted_A, wanted_B = noise(1, 2, *SIZE, seed=3), noise(1, 2, *SIZE, seed=4)
     given = batch(wanted_A, wanted_B)
-    losses = method.generator_pass(given, 1, np.random.default_rng(0)).losses
+    losses = BothPasses(method, given).losses
     there = method.G_A(given.real_A, Context(condition=wanted_A)).image
     back = method.G_B(there, Context(condition=wanted_A)).image
     expected = 10 * (back - given.real_A).abs().mean()
@@ -68,14 +67,12 @@ def test_judges_see_made_images_with_what_was_wanted_of_them(guided):
     method = Cyclic(config(guided=guided))
     wanted_A, wanted_B = noise(1, 2, *SIZE, seed=3), noise(1, 2, *SIZE, seed=4)
     given = batch(wanted_A, wanted_B)
-    made = method.generator_pass(given, 1, np.random.default_rng(0))
-    assert torch.equal(made.seen_B(method.D_A)[:, 1:3], wanted_A)
-    assert torch.equal(made.seen_A(method.D_B)[:, 1:3], wanted_B)
+    made = BothPasses(method, given)
+    assert torch.equal(made.seen("A")[:, 1:3], wanted_A)
+    assert torch.equal(made.seen("B")[:, 1:3], wanted_B)
     shown = []
     method.D_A.judges["plain"].register_forward_hook(lambda _, seen, __: shown.append(seen[0]))
-    method.discriminator_losses(
-        given, made, made.seen_A(method.D_B), made.seen_B(method.D_A), np.random.default_rng(0)
-    )
+    made.judged()
     # real images of B first, with the masks of their own nodules
     assert torch.equal(shown[0][:1], torch.cat((given.real_B, wanted_B), 1))
     assert torch.equal(shown[0][1:, 1:], wanted_A)

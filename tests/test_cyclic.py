@@ -1,9 +1,17 @@
 """The objective: equal to its formula written out, one forward pass after another."""
 
-import numpy as np
 import pytest
 import torch
-from unpaired import SIZE, assert_same_step, loud, phantom_batch, tiny, unpaired_batch
+from unpaired import (
+    SIZE,
+    BothPasses,
+    assert_same_step,
+    both_anchors,
+    loud,
+    phantom_batch,
+    tiny,
+    unpaired_batch,
+)
 
 from medgan.methods import Cyclic, build_method
 from medgan.methods.structure import structure_loss
@@ -112,17 +120,17 @@ def published_losses(method, batch, step):
 @pytest.mark.parametrize("member", MEMBERS)
 def test_losses_and_gradients_equal_the_formula(member):
     method, batch = make(member)
-    made = method.generator_pass(batch, 7, np.random.default_rng(0))
+    made = BothPasses(method, batch, 7)
     assert_same_step(made.losses, published_losses(method, batch, 7), method.generators)
 
 
 @pytest.mark.parametrize("step", [1, 20, 21, 500])
 def test_the_ramp_moves_weight_from_the_adversarial_side_to_the_reconstruction(step):
     method, batch = make("first scheme")
-    losses = method.generator_pass(batch, step, np.random.default_rng(0)).losses
+    losses = BothPasses(method, batch, step).losses
     torch.testing.assert_close(losses, published_losses(method, batch, step))
     method.weights = method.weights.model_copy(update={"ramp": None})
-    plain = method.generator_pass(batch, step, np.random.default_rng(0)).losses
+    plain = BothPasses(method, batch, step).losses
     share = 0.01 if step <= 20 else 0.4
     expected = {"adversarial": 1 - share, "total_variation": 1 - share, "cycle": share,
                 "pixel": share}  # fmt: skip
@@ -134,13 +142,13 @@ def test_the_ramp_moves_weight_from_the_adversarial_side_to_the_reconstruction(s
 @pytest.mark.parametrize("member", ["published", "first scheme", "neighbours and position"])
 def test_what_is_made_is_that_of_the_translation(member):
     method, batch = make(member)
-    made = method.generator_pass(batch, 1, np.random.default_rng(0))
+    made = BothPasses(method, batch).of
     forward = method.G_A(batch.real_A, batch.context_A)
     back = method.G_B(batch.real_B, batch.context_B)
-    torch.testing.assert_close(made.fake_B, forward.image)
-    torch.testing.assert_close(made.foreground_B, 1 - forward.background)
-    torch.testing.assert_close(made.fake_A, back.image)
-    torch.testing.assert_close(made.foreground_A, 1 - back.background)
+    torch.testing.assert_close(made["A"].fake, forward.image)
+    torch.testing.assert_close(made["A"].foreground, 1 - forward.background)
+    torch.testing.assert_close(made["B"].fake, back.image)
+    torch.testing.assert_close(made["B"].foreground, 1 - back.background)
 
 
 def test_the_cycle_is_told_the_depth_but_no_neighbours():
@@ -149,8 +157,8 @@ def test_the_cycle_is_told_the_depth_but_no_neighbours():
     for generator in (method.G_A, method.G_B):
         generator.register_forward_hook(lambda _, inputs, __: told.append(inputs[1]))
     method.weights = method.weights.model_copy(update={"identity": 0.0})
-    method.generator_pass(batch, 1, np.random.default_rng(0))
-    first, cycles = told[:2], told[2:]
+    BothPasses(method, batch)
+    first, cycles = told[::2], told[1::2]
     assert all(context.neighbours is not None for context in first)
     assert [context.neighbours for context in cycles] == [None, None]
     assert torch.equal(cycles[0].depth, batch.context_A.depth)
@@ -159,13 +167,13 @@ def test_the_cycle_is_told_the_depth_but_no_neighbours():
 
 def test_a_weight_scales_its_own_terms_and_no_other():
     method, batch = make("all terms")
-    before = method.generator_pass(batch, 1, np.random.default_rng(0)).losses
+    before = BothPasses(method, batch).losses
     weights = method.weights
     keys = {"structure": "structure_weight"}
     for name in {key.rpartition("_")[0] for key in before}:
         key = keys.get(name, name)
         method.weights = weights.model_copy(update={key: 3 * getattr(weights, key)})
-        after = method.generator_pass(batch, 1, np.random.default_rng(0)).losses
+        after = BothPasses(method, batch).losses
         assert after.keys() == before.keys()
         for term, value in before.items():
             factor = 3 if term in (f"{name}_A", f"{name}_B") else 1
@@ -174,16 +182,16 @@ def test_a_weight_scales_its_own_terms_and_no_other():
 
 def test_without_a_weight_terms_are_left_out_and_the_others_stay():
     method, batch = make("all terms")
-    whole = method.generator_pass(batch, 1, np.random.default_rng(0))
+    whole = BothPasses(method, batch)
     method.weights = method.weights.model_copy(
         update={"identity": 0.0, "pixel": 0.0, "structure_weight": 0.0}
     )
-    lean = method.generator_pass(batch, 1, np.random.default_rng(0))
+    lean = BothPasses(method, batch)
     gone = {f"{name}_{way}" for name in ("identity", "pixel", "structure") for way in "AB"}
     assert whole.losses.keys() - lean.losses.keys() == gone
     for name, value in lean.losses.items():
         torch.testing.assert_close(value, whole.losses[name])
-    torch.testing.assert_close(lean.fake_B, whole.fake_B)
+    torch.testing.assert_close(lean.of["A"].fake, whole.of["A"].fake)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +201,7 @@ def test_identity_shares_a_pass_only_where_images_do_not_meet_in_a_norm(member, 
     method, batch = make(member)
     seen = []
     method.G_A.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    method.generator_pass(batch, 1, np.random.default_rng(0))
+    BothPasses(method, batch)
     # translation and identity, joined or not, and the way back of the other cycle
     assert seen == batches
 
@@ -202,7 +210,7 @@ def test_phantoms_are_supervised_in_both_directions():
     config = tiny("losses.phantom=7", network={"position": True})
     torch.manual_seed(3)
     method, pairs = loud(Cyclic(config)), phantom_batch(config)
-    losses = method.phantom_losses(pairs, 1)
+    losses = both_anchors(method, pairs)
     to_B = method.G_A(pairs.source, pairs.source_context).image
     to_A = method.G_B(pairs.target, pairs.target_context).image
     expected = {

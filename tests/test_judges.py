@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from unpaired import SIZE, loud, tiny, unpaired_batch
+from unpaired import SIZE, BothPasses, loud, tiny, unpaired_batch
 
 from medgan.methods import Cyclic
 from medgan.methods.differentiable_augmentation import DifferentiableAugmentation
@@ -94,11 +94,10 @@ def test_real_images_are_shown_with_the_attention_of_the_made_ones():
     torch.manual_seed(0)
     config = tiny(network={"guided": "beside", "channels": (2, 1)})
     method, batch = loud(Cyclic(config)), unpaired_batch(config)
-    made = method.generator_pass(batch, 1, rng())
+    made = BothPasses(method, batch)
     to_B, to_A = method.G_A(batch.real_A), method.G_B(batch.real_B)
     shown_A, shown_B = captured(method.D_A), captured(method.D_B)
-    seen_A, seen_B = made.seen_A(method.D_B), made.seen_B(method.D_A)
-    method.discriminator_losses(batch, made, seen_A, seen_B, rng())
+    made.judged()
     for shown, real, way in ((shown_A, batch.real_B, to_B), (shown_B, batch.real_A, to_A)):
         foreground = 1 - way.background
         expected = [torch.cat((image, foreground), 1) for image in (real, way.image)]
@@ -110,10 +109,10 @@ def test_older_fakes_are_judged_with_the_attention_they_were_made_with():
     torch.manual_seed(0)
     config = tiny(network={"guided": "instead"})
     method, batch = loud(Cyclic(config)), unpaired_batch(config)
-    made = method.generator_pass(batch, 1, rng())
+    made = BothPasses(method, batch)
     older = torch.rand(2, 2, *SIZE)
     shown = captured(method.D_A)
-    method.discriminator_losses(batch, made, made.seen_A(method.D_B), older, rng())
+    made.judged(A=older)
     torch.testing.assert_close(shown["guided"][0][2:], older)
 
 

@@ -6,10 +6,9 @@ This is why processes with a share each, whose gradients are averaged, train as 
 import math
 from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 import torch
-from unpaired import gradients, loud, phantom_batch, tiny, unpaired_batch
+from unpaired import BothPasses, both_anchors, gradients, loud, phantom_batch, tiny, unpaired_batch
 
 from medgan.data.batches import WHOLE, Share
 from medgan.methods import build_method
@@ -51,11 +50,8 @@ def part(batch, number):
 
 
 def losses_of(method, unpaired, phantoms):
-    rng = np.random.default_rng(3)
-    made = method.generator_pass(unpaired, 1, rng)
-    of_generators = made.losses | method.phantom_losses(phantoms, 1)
-    fakes = made.seen_A(method.D_B).detach(), made.seen_B(method.D_A).detach()
-    return of_generators, method.discriminator_losses(unpaired, made, *fakes, rng)
+    made = BothPasses(method, unpaired, seed=3)
+    return made.losses | both_anchors(method, phantoms), made.judged()
 
 
 @pytest.mark.parametrize("member", MEMBERS)

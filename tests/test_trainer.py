@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from unpaired import gradients, phantom_batch, tiny, unpaired_batch
+from unpaired import BothPasses, both_anchors, gradients, phantom_batch, tiny, unpaired_batch
 
 from medgan.config import parse_config
 from medgan.data.batches import Batch
@@ -39,11 +39,9 @@ def random_batch(seed=0):
 
 def judged(method, batch, step):
     """All terms of a step, the discriminators looking at the generators' own images."""
-    rng = np.random.default_rng([0, METHOD_STREAM, step])
-    made = method.generator_pass(batch.unpaired, step, rng)
-    generators = made.losses | method.phantom_losses(batch.phantoms, step)
-    fakes = made.seen_A(method.D_B).detach(), made.seen_B(method.D_A).detach()
-    return made, generators, method.discriminator_losses(batch.unpaired, made, *fakes, rng)
+    made = BothPasses(method, batch.unpaired, step, [0, METHOD_STREAM, step])
+    generators = made.losses | both_anchors(method, batch.phantoms, step)
+    return made, generators, made.judged()
 
 
 def weights(trainer):
@@ -96,7 +94,7 @@ def test_losses_of_a_step_are_those_of_the_weights_before_it(make_trainer, membe
     made, generators, discriminators = judged(before, batch, 1)
     # the discriminators judge the fakes of the generators before their update
     expected = generators | discriminators
-    background = (1 - made.foreground_B)[batch.unpaired.body_A]
+    background = (1 - made.of["A"].foreground)[batch.unpaired.body_A]
     expected["background_attention"] = background.mean()
     assert losses.keys() - expected.keys() == {"moved_A", "moved_B"}
     found = {name: losses[name] for name in expected}
@@ -124,9 +122,10 @@ def test_a_pool_keeps_the_attention_that_an_image_was_made_with(make_trainer):
     before = copy.deepcopy(trainer.method)
     do_step(trainer, batch)
     made, _, _ = judged(before, batch, 1)
-    for domain in "AB":
-        image = getattr(made, f"fake_{domain}"), getattr(made, f"foreground_{domain}")
-        expected = torch.cat(image, dim=1).detach()
+    # a pool has the name of the domain of its images
+    for way, domain in (("A", "B"), ("B", "A")):
+        one = made.of[way]
+        expected = torch.cat((one.fake, one.foreground), dim=1).detach()
         torch.testing.assert_close(torch.stack(trainer.pools[domain].images), expected)
 
 

@@ -1,12 +1,15 @@
 """Tiny methods and random batches, for tests that compare them with what is written out by hand."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from medgan.config import TrainConfig, parse_config
-from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.data.batches import WAYS, PhantomBatch, UnpairedBatch, WayName
+from medgan.methods import Losses, Method
 from medgan.networks import Context
 
 SIZE = (32, 40)
@@ -75,6 +78,44 @@ def phantom_batch(
         draw.images(a), draw.images(b), draw.images(b), draw.images(a), draw.bodies(),
         draw.context(a), draw.context(b),
     )  # fmt: skip
+
+
+class BothPasses:
+    """What a step makes in both directions, the losses of it, and those of the judges.
+
+    Attributes:
+        of: the pass of either generator.
+        losses: of both.
+    """
+
+    def __init__(
+        self,
+        method: Method[Any],
+        batch: UnpairedBatch,
+        step: int = 1,
+        seed: int | Sequence[int] = 0,
+    ) -> None:
+        self.method, self.batch, self.rng = method, batch, np.random.default_rng(seed)
+        self.of = {way: method.generator_pass(way, batch, step, self.rng) for way in WAYS}
+        self.losses = self.of["A"].losses | self.of["B"].losses
+
+    def seen(self, way: WayName) -> torch.Tensor:
+        """What a generator made, as its judges see it, for them to learn from."""
+        return self.of[way].seen(self.method.side(way)[2]).detach()
+
+    def judged(self, **shown: torch.Tensor) -> Losses:
+        """The judges' losses on what was made, or on ``A`` and ``B`` in its place."""
+        losses = {}
+        for way, one in self.of.items():
+            seen = shown.get(way, self.seen(way))
+            made = one.detached()
+            losses |= self.method.discriminator_losses(way, self.batch, made, seen, self.rng)
+        return losses
+
+
+def both_anchors(method: Method[Any], pairs: PhantomBatch, step: int = 1) -> Losses:
+    """The supervised terms of both generators."""
+    return method.phantom_losses("A", pairs, step) | method.phantom_losses("B", pairs, step)
 
 
 def gradients(losses: dict[str, torch.Tensor], module: nn.Module) -> list[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,27 @@ UNPAIRED_STREAM, PHANTOM_STREAM = 1, 2
 
 HIDDEN_SHARE = 0.25
 """How often a sample is shown without its neighbours, and how often without its depth."""
+
+
+WayName = Literal["A", "B"]
+"""Of a generator: G_A translates domain A to B, G_B back."""
+
+WAYS: tuple[WayName, WayName] = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Real images of one domain. ``S`` stands for the spatial axes.
+
+    Attributes:
+        real: (B, C, *S) float32 in [-1, 1].
+        body: (B, 1, *S) bool.
+        context: what is known about them.
+    """
+
+    real: Tensor
+    body: Tensor
+    context: Context
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,12 @@ class UnpairedBatch:
     body_B: Tensor
     context_A: Context = UNKNOWN
     context_B: Context = UNKNOWN
+
+    def ways(self, way: WayName) -> tuple[Domain, Domain]:
+        """The domain that a generator reads, and the one that it writes."""
+        a = Domain(self.real_A, self.body_A, self.context_A)
+        b = Domain(self.real_B, self.body_B, self.context_B)
+        return (a, b) if way == "A" else (b, a)
 
 
 @dataclass(frozen=True)

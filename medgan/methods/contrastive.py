@@ -20,15 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medgan.data.batches import UnpairedBatch
+from medgan.data.batches import Domain, UnpairedBatch, WayName
 from medgan.methods.anatomy import anatomy_losses
 from medgan.methods.contrast import draw_positions, patch_nce
 from medgan.methods.method import Method
 from medgan.methods.passes import (
     GeneratorPass,
+    of_way,
     translate_with_identity,
 )
-from medgan.networks import AttentionGenerator, Context
+from medgan.networks import AttentionGenerator
 from medgan.networks.build import Generator
 from medgan.networks.layers import copied
 from medgan.networks.projection import Projection
@@ -59,36 +60,35 @@ class Contrastive(Method[Featured]):
         return generator
 
     def generator_pass(
-        self, batch: UnpairedBatch, step: int, rng: np.random.Generator
+        self, way: WayName, batch: UnpairedBatch, step: int, rng: np.random.Generator
     ) -> GeneratorPass:
-        """The unpaired terms, weighted; see ``Method``. The step does not matter."""
-        real_A, real_B, weights = batch.real_A, batch.real_B, self.weights
-        of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)
-        to_B, idt_B = translate_with_identity(self.G_A, *of_A, *of_B)
-        to_A, idt_A = translate_with_identity(self.G_B, *of_B, *of_A)
-        made = GeneratorPass.of(to_A, to_B, batch)
+        """The terms of one generator, weighted; see ``Method``. The step does not matter."""
+        weights = self.weights
+        generator, _, judges = self.side(way)
+        source, target = batch.ways(way)
+        translated, same = translate_with_identity(generator, source, target)
+        made = GeneratorPass.of(translated, source)
+        deceived = judges.deceived(made.seen(judges), rng)
         nce = 0.5 * weights.contrastive
-        made.losses.update(
-            adversarial_A=weights.adversarial * self.D_A.deceived(made.seen_B(self.D_A), rng),
-            adversarial_B=weights.adversarial * self.D_B.deceived(made.seen_A(self.D_B), rng),
-            contrastive_A=nce * self._contrast("A", to_B.image, real_A, batch.context_A, rng),
-            contrastive_B=nce * self._contrast("B", to_A.image, real_B, batch.context_B, rng),
-            contrastive_identity_A=nce * self._contrast("A", idt_B, real_B, batch.context_B, rng),
-            contrastive_identity_B=nce * self._contrast("B", idt_A, real_A, batch.context_A, rng),
-        )
-        made.losses.update(anatomy_losses(weights, batch, to_B, to_A))
+        terms = {
+            "adversarial": weights.adversarial * deceived,
+            "contrastive": nce * self._contrast(way, translated.image, source, rng),
+            "contrastive_identity": nce * self._contrast(way, same, target, rng),
+        }
+        terms |= anatomy_losses(weights, source, translated)
+        made.losses.update(of_way(terms, way))
         return made
 
     def _contrast(
-        self, way: str, result: Tensor, source: Tensor, context: Context, rng: np.random.Generator
+        self, way: WayName, result: Tensor, source: Domain, rng: np.random.Generator
     ) -> Tensor:
         """The NCE of a result and its source in the encoder of G_A or G_B, mean over layers."""
         generator, heads = (self.G_A, self.F_A) if way == "A" else (self.G_B, self.F_B)
         channels = generator.channels[0]
-        known = context.without_neighbours()
+        known = source.context.without_neighbours()
         of_result = generator.features(copied(result, channels), known, self.layers)
         with torch.no_grad():
-            of_source = generator.features(copied(source, channels), known, self.layers)
+            of_source = generator.features(copied(source.real, channels), known, self.layers)
         positions = draw_positions([f.shape[2:] for f in of_source], PLACES, rng)
         positions = [places.to(result.device) for places in positions]
         queries, keys = heads(of_result, positions), heads(of_source, positions)

@@ -25,13 +25,14 @@ which keep the translation from turning the contrast round.
 import numpy as np
 
 from medgan.config import LossConfig
-from medgan.data.batches import UnpairedBatch
+from medgan.data.batches import UnpairedBatch, WayName
 from medgan.methods.anatomy import anatomy_losses
 from medgan.methods.losses import l1, total_variation
 from medgan.methods.method import Method
 from medgan.methods.passes import (
     GeneratorPass,
     Losses,
+    of_way,
     translate_with_identity,
 )
 from medgan.networks.build import Generator
@@ -46,44 +47,35 @@ class Cyclic(Method[Generator]):
         return generator
 
     def generator_pass(
-        self, batch: UnpairedBatch, step: int, rng: np.random.Generator
+        self, way: WayName, batch: UnpairedBatch, step: int, rng: np.random.Generator
     ) -> GeneratorPass:
-        """The unpaired terms, weighted; see ``Method``."""
+        """The unpaired terms of one generator, weighted; see ``Method``."""
         weights = self.weights
-        real_A, real_B = batch.real_A, batch.real_B
-        of_A, of_B = (real_A, batch.context_A), (real_B, batch.context_B)
-        identity: Losses = {}
+        generator, back, judges = self.side(way)
+        source, target = batch.ways(way)
+        terms: Losses = {}
         if weights.identity:
-            to_B, idt_B = translate_with_identity(self.G_A, *of_A, *of_B)
-            to_A, idt_A = translate_with_identity(self.G_B, *of_B, *of_A)
-            identity["identity_A"] = weights.identity * l1(idt_B, real_B)
-            identity["identity_B"] = weights.identity * l1(idt_A, real_A)
+            translated, same = translate_with_identity(generator, source, target)
+            terms["identity"] = weights.identity * l1(same, target.real)
         else:
-            to_B, to_A = self.G_A(*of_A), self.G_B(*of_B)
-        made = GeneratorPass.of(to_A, to_B, batch)
-        losses = made.losses
+            translated = generator(source.real, source.context)
+        made = GeneratorPass.of(translated, source)
         rest, reconstruction = _shares(weights, step - self.config.training.warmup_steps)
         if weights.adversarial:
-            weight = rest * weights.adversarial
-            losses["adversarial_A"] = weight * self.D_A.deceived(made.seen_B(self.D_A), rng)
-            losses["adversarial_B"] = weight * self.D_B.deceived(made.seen_A(self.D_B), rng)
+            deceived = judges.deceived(made.seen(judges), rng)
+            terms["adversarial"] = rest * weights.adversarial * deceived
         if weights.total_variation:
-            weight = rest * weights.total_variation
-            losses["total_variation_A"] = weight * total_variation(to_B.background)
-            losses["total_variation_B"] = weight * total_variation(to_A.background)
+            variation = total_variation(translated.background)
+            terms["total_variation"] = rest * weights.total_variation * variation
         if weights.cycle:
-            weight = reconstruction * weights.cycle
             # a made image has no neighbours, but it lies where its source lies
-            rec_A = self.G_B(to_B.image, batch.context_A.without_neighbours()).image
-            rec_B = self.G_A(to_A.image, batch.context_B.without_neighbours()).image
-            losses["cycle_A"] = weight * l1(rec_A, real_A)
-            losses["cycle_B"] = weight * l1(rec_B, real_B)
+            cycled = back(translated.image, source.context.without_neighbours()).image
+            terms["cycle"] = reconstruction * weights.cycle * l1(cycled, source.real)
         if weights.pixel:
-            weight = reconstruction * weights.pixel
-            losses["pixel_A"] = weight * l1(to_B.image, copied(real_A, to_B.image.shape[1]))
-            losses["pixel_B"] = weight * l1(to_A.image, copied(real_B, to_A.image.shape[1]))
-        losses.update(identity)
-        losses.update(anatomy_losses(weights, batch, to_B, to_A))
+            unchanged = copied(source.real, translated.image.shape[1])
+            terms["pixel"] = reconstruction * weights.pixel * l1(translated.image, unchanged)
+        terms |= anatomy_losses(weights, source, translated)
+        made.losses.update(of_way(terms, way))
         return made
 
 

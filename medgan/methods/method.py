@@ -8,10 +8,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from medgan.config import TrainConfig
-from medgan.data.batches import PhantomBatch, UnpairedBatch
+from medgan.data.batches import PhantomBatch, UnpairedBatch, WayName
 from medgan.methods.anchor import phantom_losses
-from medgan.methods.judges import build_judges
-from medgan.methods.passes import GeneratorPass, Losses, judge_losses
+from medgan.methods.judges import Judges, build_judges
+from medgan.methods.passes import GeneratorPass, Losses, judge_loss
 from medgan.networks.build import Generator, build_generators
 from medgan.networks.initialisation import initialise
 
@@ -51,15 +51,25 @@ class Method(nn.Module, ABC, Generic[OneGenerator]):
 
     @abstractmethod
     def generator_pass(
-        self, batch: UnpairedBatch, step: int, rng: np.random.Generator
+        self, way: WayName, batch: UnpairedBatch, step: int, rng: np.random.Generator
     ) -> GeneratorPass:
-        """The unpaired terms, weighted.
+        """The unpaired terms of one generator's objective, weighted.
+
+        Those of the two have no image in common: each can be differentiated, and its graph
+        forgotten, before the other is begun.
 
         Args:
+            way: "A" for G_A, "B" for G_B.
             batch: real images.
             step: counted from 1.
             rng: draws what is random in the terms.
         """
+
+    def side(self, way: WayName) -> tuple[OneGenerator, OneGenerator, Judges]:
+        """A generator, the one that leads back, and the judges of what the first makes."""
+        if way == "A":
+            return self.G_A, self.G_B, self.D_A
+        return self.G_B, self.G_A, self.D_B
 
     @property
     def generators(self) -> nn.ModuleList:
@@ -71,17 +81,18 @@ class Method(nn.Module, ABC, Generic[OneGenerator]):
         """D_A and D_B."""
         return nn.ModuleList((self.D_A, self.D_B))
 
-    def phantom_losses(self, pairs: PhantomBatch, step: int) -> Losses:
-        """The supervised terms, weighted; see ``phantom_losses`` in ``anchor``."""
-        return phantom_losses(self.config, self.G_A, self.G_B, pairs, step)
+    def phantom_losses(self, way: WayName, pairs: PhantomBatch, step: int) -> Losses:
+        """The supervised terms of one generator; see ``phantom_losses`` in ``anchor``."""
+        return phantom_losses(self.config, self.side(way)[0], way, pairs, step)
 
     def discriminator_losses(
         self,
+        way: WayName,
         batch: UnpairedBatch,
         made: GeneratorPass,
-        seen_A: Tensor,
-        seen_B: Tensor,
+        seen: Tensor,
         rng: np.random.Generator,
     ) -> Losses:
-        """The judges' losses, weighted; see ``judge_losses`` in ``passes``."""
-        return judge_losses(self.D_A, self.D_B, batch, made, seen_A, seen_B, rng)
+        """The loss of D_A or D_B; see ``judge_loss`` in ``passes``."""
+        loss = judge_loss(self.side(way)[2], batch.ways(way)[1], made, seen, rng)
+        return {f"discriminator_{way}": loss}

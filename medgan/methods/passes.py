@@ -1,13 +1,13 @@
 """What one step leaves behind for the judges, and how they learn from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medgan.data.batches import UnpairedBatch
+from medgan.data.batches import Domain, WayName
 from medgan.methods.judges import Judges, Views
 from medgan.networks import Context, Translation
 from medgan.networks.build import Generator, has_batch_norm
@@ -18,68 +18,61 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class GeneratorPass:
-    """What the generators' forward passes leave behind.
+    """What the forward passes of one generator's objective leave behind.
 
     Attributes:
-        losses: weighted terms by name; "_A" is of G_A.
-        fake_A: (B, C, *S), made of real_B.
-        fake_B: (B, C, *S), made of real_A.
-        foreground_A: (B, 1, *S), the attention that fake_A was made with: 1 where it is new.
-        foreground_B: (B, 1, *S), of fake_B.
-        batch: what they were made of.
+        losses: weighted terms by name.
+        fake: (B, C, *S), what it made.
+        foreground: (B, 1, *S), the attention that it was made with: 1 where it is new.
+        source: what it was made of.
     """
 
     losses: Losses
-    fake_A: Tensor
-    fake_B: Tensor
-    foreground_A: Tensor
-    foreground_B: Tensor
-    batch: UnpairedBatch
+    fake: Tensor
+    foreground: Tensor
+    source: Domain
 
     @classmethod
-    def of(cls, to_A: Translation, to_B: Translation, batch: UnpairedBatch) -> Self:
-        """Of the translations of both domains, without losses yet."""
-        return cls({}, to_A.image, to_B.image, 1 - to_A.background, 1 - to_B.background, batch)
+    def of(cls, made: Translation, source: Domain) -> Self:
+        """Of a translation, without losses yet."""
+        return cls({}, made.image, 1 - made.background, source)
 
-    def seen_A(self, judges: Judges) -> Tensor:
-        """The made images of A as D_B sees them."""
-        return judges.view(self.fake_A, self.foreground_A, self.batch.context_B)
+    def seen(self, judges: Judges) -> Tensor:
+        """What was made, as the judges of its domain see it."""
+        return judges.view(self.fake, self.foreground, self.source.context)
 
-    def seen_B(self, judges: Judges) -> Tensor:
-        """The made images of B as D_A sees them."""
-        return judges.view(self.fake_B, self.foreground_B, self.batch.context_A)
+    def detached(self) -> Self:
+        """The same, of which no gradient is asked any more."""
+        return replace(
+            self,
+            losses={name: value.detach() for name, value in self.losses.items()},
+            fake=self.fake.detach(),
+            foreground=self.foreground.detach(),
+        )
 
 
-def judge_losses(
-    D_A: Judges,
-    D_B: Judges,
-    batch: UnpairedBatch,
-    made: GeneratorPass,
-    seen_A: Tensor,
-    seen_B: Tensor,
-    rng: np.random.Generator,
-) -> Losses:
-    """The judges' losses on real images and on detached, possibly older made ones.
+def of_way(terms: Losses, way: WayName) -> Losses:
+    """Terms under names that say which generator's they are."""
+    return {f"{name}_{way}": value for name, value in terms.items()}
+
+
+def judge_loss(
+    judges: Judges, real: Domain, made: GeneratorPass, seen: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """The judges' loss on real images and on detached, possibly older made ones.
 
     Args:
-        D_A: of domain B.
-        D_B: of domain A.
-        batch: real images.
+        judges: of the domain.
+        real: images of it.
         made: of the same step.
-        seen_A: made images of A as D_B sees them, new or older.
-        seen_B: made images of B as D_A sees them.
+        seen: made images as the judges see them, new or older.
         rng: draws what is random in the judges' views.
     """
-    real_B = D_A.view(batch.real_B, made.foreground_B, batch.context_B)
-    real_A = D_B.view(batch.real_A, made.foreground_A, batch.context_A)
-    return {
-        "discriminator_A": D_A.loss(Views(real_B, seen_B), rng),
-        "discriminator_B": D_B.loss(Views(real_A, seen_A), rng),
-    }
+    return judges.loss(Views(judges.view(real.real, made.foreground, real.context), seen), rng)
 
 
 def translate_with_identity(
-    generator: Generator, image: Tensor, context: Context, other: Tensor, other_context: Context
+    generator: Generator, source: Domain, target: Domain
 ) -> tuple[Translation, Tensor]:
     """Translate images of the own domain, and images that should stay as they are.
 
@@ -88,19 +81,18 @@ def translate_with_identity(
 
     Args:
         generator: the network.
-        image: (B, C, *S) of the domain it reads.
-        context: of the same.
-        other: (B, C', *S) of the domain it writes.
-        other_context: of the same.
+        source: images of the domain it reads.
+        target: images of the domain it writes.
 
     Returns:
-        The translation of ``image``, and the image made of ``other``.
+        The translation of ``source``, and the image made of ``target``.
     """
+    image = source.real
     channels = image.shape[1]
-    other_context = other_context.with_channels(other.shape[1], channels)
-    other = copied(other, channels)
+    other_context = target.context.with_channels(target.real.shape[1], channels)
+    other = copied(target.real, channels)
     if has_batch_norm(generator):
-        return generator(image, context), generator(other, other_context).image
-    both = generator(torch.cat((image, other)), Context.of((context, other_context)))
+        return generator(image, source.context), generator(other, other_context).image
+    both = generator(torch.cat((image, other)), Context.of((source.context, other_context)))
     count = len(image)
     return both.part(slice(count)), both.image[count:]

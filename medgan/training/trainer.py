@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from medgan import __version__
 from medgan.config import TrainConfig
-from medgan.data.batches import Batch, Batches, PhantomBatch, UnpairedBatch
+from medgan.data.batches import WAYS, Batch, Batches, PhantomBatch, UnpairedBatch, WayName
 from medgan.data.statistics import DomainStatistics, Side
 from medgan.errors import TrainingError
 from medgan.io.files import write_json
@@ -172,65 +172,93 @@ class Trainer:
     def update(self, batch: Batch) -> Losses:
         """One step on one batch: generators, then discriminators on the same fakes."""
         unpaired = batch.unpaired and self._on_device(batch.unpaired)
-        losses: Losses = {}
-        made = None
+        phantoms = batch.phantoms and self._on_device(batch.phantoms)
+        made: dict[WayName, GeneratorPass] = {}
         rng = np.random.default_rng([self.config.training.seed, METHOD_STREAM, self.step])
         self.method.discriminators.requires_grad_(False)
-        with self._autocast():
-            if unpaired is not None:
-                made = self.method.generator_pass(unpaired, self.step, rng)
-                losses |= made.losses
-            if batch.phantoms is not None:
-                pairs = self._on_device(batch.phantoms)
-                losses |= self.method.phantom_losses(pairs, self.step)
-        sound = self._descend("generators", losses)
+        passes = self._generator_passes(unpaired, phantoms, made, rng)
+        sound, losses = self._descend("generators", passes)
         self.average.update_parameters(self.method.generators)
         # fakes of a step that went wrong may be NaN, and a pool would keep them
-        if sound and unpaired is not None and made is not None:
-            losses |= self._update_discriminators(unpaired, made, rng)
-        return {name: value.detach() for name, value in losses.items()}
+        if sound and unpaired is not None:
+            self.method.discriminators.requires_grad_(True)
+            judged = self._judge_passes(unpaired, made, rng)
+            losses |= self._descend("discriminators", judged)[1]
+            losses |= self._watch(unpaired, made, losses)
+        return losses
 
-    def _update_discriminators(
-        self, batch: UnpairedBatch, made: GeneratorPass, rng: np.random.Generator
-    ) -> Losses:
-        method = self.method
-        method.discriminators.requires_grad_(True)
+    def _generator_passes(
+        self,
+        unpaired: UnpairedBatch | None,
+        phantoms: PhantomBatch | None,
+        made: dict[WayName, GeneratorPass],
+        rng: np.random.Generator,
+    ) -> Iterator[Losses]:
+        """The terms of both generators, in parts that share no graph; fills ``made``."""
+        for way in WAYS:
+            if unpaired is not None:
+                with self._autocast():
+                    done = self.method.generator_pass(way, unpaired, self.step, rng)
+                made[way] = done.detached()
+                yield done.losses
+            if phantoms is not None:
+                with self._autocast():
+                    losses = self.method.phantom_losses(way, phantoms, self.step)
+                yield losses
+
+    def _judge_passes(
+        self, batch: UnpairedBatch, made: dict[WayName, GeneratorPass], rng: np.random.Generator
+    ) -> Iterator[Losses]:
+        """The loss of each domain's judges, on new fakes or on older ones."""
         rank = self.processes.share.rank
         pool_rng = np.random.default_rng([self.config.training.seed, POOL_STREAM, self.step, rank])
-        seen_A = self.pools["A"].exchange(made.seen_A(method.D_B).detach(), pool_rng)
-        seen_B = self.pools["B"].exchange(made.seen_B(method.D_A).detach(), pool_rng)
-        with self._autocast():
-            losses = method.discriminator_losses(batch, made, seen_A, seen_B, rng)
-        self._descend("discriminators", losses)
-        return losses | self._watch(batch, made, losses)
+        for way, done in made.items():
+            judges = self.method.side(way)[2]
+            # named after the domain of its images
+            pool = self.pools["B" if way == "A" else "A"]
+            seen = pool.exchange(done.seen(judges), pool_rng)
+            with self._autocast():
+                losses = self.method.discriminator_losses(way, batch, done, seen, rng)
+            yield losses
 
-    def _watch(self, batch: UnpairedBatch, made: GeneratorPass, losses: Losses) -> Losses:
+    def _watch(
+        self, batch: UnpairedBatch, made: dict[WayName, GeneratorPass], losses: Losses
+    ) -> Losses:
         """Show the monitor what was made; figures for the log."""
-        fake_A, fake_B = made.fake_A.detach(), made.fake_B.detach()
-        ways = {
-            "A": Translated(batch.real_A, fake_B, batch.real_B, batch.body_A),
-            "B": Translated(batch.real_B, fake_A, batch.real_A, batch.body_B),
-        }
-        judges = {"A": self.method.D_A.judges, "B": self.method.D_B.judges}
         figures = {}
-        for name, way in ways.items():
-            judged = losses[f"discriminator_{name}"].item() / len(judges[name])
-            seen = self.monitor.look(self.step, f"G_{name}", way, judged)
-            figures[f"moved_{name}"] = torch.tensor(seen.moved)
-        background = 1 - made.foreground_B.detach().float()
+        for way, done in made.items():
+            source, target = batch.ways(way)
+            judges = self.method.side(way)[2].judges
+            judged = losses[f"discriminator_{way}"].item() / len(judges)
+            translated = Translated(source.real, done.fake, target.real, source.body)
+            seen = self.monitor.look(self.step, f"G_{way}", translated, judged)
+            figures[f"moved_{way}"] = torch.tensor(seen.moved)
+        background = 1 - made["A"].foreground.float()
         return figures | {"background_attention": background[batch.body_A].mean()}
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.training.precision == "bf16"
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
 
-    def _descend(self, name: str, losses: Losses) -> bool:
-        """Update one side; whether its gradients allowed that."""
+    def _descend(self, name: str, passes: Iterable[Losses]) -> tuple[bool, Losses]:
+        """Update one side.
+
+        Args:
+            name: of the side.
+            passes: of its objective, each differentiated before the next is made, so that the graph
+                of one alone is in memory.
+
+        Returns:
+            Whether its gradients allowed an update, and the losses.
+        """
         optimiser = self.optimisers[name]
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         optimiser.zero_grad(set_to_none=True)
-        self.accelerator.backward(torch.stack(list(losses.values())).sum())
+        losses: Losses = {}
+        for terms in passes:
+            self.accelerator.backward(torch.stack(list(terms.values())).sum())
+            losses |= {term: value.detach() for term, value in terms.items()}
         parameters = list(self._parts()[name].parameters())
         self.processes.average(parameters)
         # after the mean, so that all processes find the same
@@ -238,7 +266,7 @@ class Trainer:
         finite = self.monitor.finite(self.step, norm.item())
         if finite:
             optimiser.step()
-        return finite
+        return finite, losses
 
     def _on_device(self, batch: Tensors) -> Tensors:
         device = self.accelerator.device
