@@ -61,6 +61,21 @@ def test_without_a_halo_tiles_do_differ_at_their_borders():
     assert apart[28:36].max() > 1e-3
 
 
+def test_of_a_mirrored_scan_the_mirror_image_is_said():
+    scan, settings = random_scan((48, 24, 32)), config()
+    mirrored = replace(scan, hu=scan.hu[::-1].copy())
+    network = random_network(settings)
+    left, right = (scan_heatmap(network, image, settings) for image in (scan, mirrored))
+    np.testing.assert_allclose(right.probability, left.probability[::-1], atol=1e-6)
+    np.testing.assert_allclose(right.log_diameter, left.log_diameter[::-1], atol=1e-5)
+    np.testing.assert_allclose(right.offset[0], -left.offset[0][::-1], atol=1e-5)
+    np.testing.assert_allclose(right.offset[1:], left.offset[1:, ::-1], atol=1e-5)
+    # as it is and mirrored, the network alone says different things
+    once = config(mirrored=False)
+    left, right = (scan_heatmap(network, image, once) for image in (scan, mirrored))
+    assert np.abs(right.probability - left.probability[::-1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("length", [8, 64, 72, 120, 248])
 @pytest.mark.parametrize(("tile", "halo"), [(64, 0), (64, 16), (64, 24)])
 def test_every_voxel_belongs_to_one_tile_which_sees_its_halo(length, tile, halo):

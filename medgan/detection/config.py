@@ -102,12 +102,15 @@ class PredictionConfig(Frozen):
         threshold: least probability of a mark.
         separation_mm: of two marks nearer than this, or nearer than the surer one's radius, only
             the surer one stays.
+        mirrored: take the mean of what is said of the scan and of its mirror image, left to right;
+            takes twice the time.
     """
 
     tile: int = Field(160, ge=32, multiple_of=COARSEST_STRIDE)
     halo: int = Field(16, ge=0, multiple_of=COARSEST_STRIDE)
     threshold: float = Field(0.02, ge=0, lt=1)
     separation_mm: float = Field(6.0, gt=0)
+    mirrored: bool = True
 
     @model_validator(mode="after")
     def _tile_has_a_core(self) -> Self:

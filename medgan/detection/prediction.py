@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from medgan.data.samples import Mask
 from medgan.detection.config import COARSEST_STRIDE, DetectorConfig, PredictionConfig
@@ -100,16 +101,28 @@ def scan_heatmap(network: HeatmapNetwork, image: Prepared, config: DetectorConfi
         start = np.array([span.start for span in spans])
         tile = scaled(window_of(image.hu, start, [span.size for span in spans]), config.input)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            maps = network(torch.from_numpy(tile)[None, None].to(device))
+            said = _said(network, torch.from_numpy(tile)[None, None].to(device), settings)
         here = tuple(slice(s.own.start // stride, s.own.stop // stride) for s in spans)
         there = tuple(
             slice((s.own.start - s.start) // stride, (s.own.stop - s.start) // stride)
             for s in spans
         )
-        made.probability[here] = maps.logit[0].sigmoid().cpu().numpy()[there]
-        made.offset[:, *here] = maps.offset[0].cpu().numpy()[:, *there]
-        made.log_diameter[here] = maps.log_diameter[0].cpu().numpy()[there]
+        made.probability[here] = said.probability[there]
+        made.offset[:, *here] = said.offset[:, *there]
+        made.log_diameter[here] = said.log_diameter[there]
     return made
+
+
+def _said(network: HeatmapNetwork, image: Tensor, settings: PredictionConfig) -> Heatmap:
+    """Of one (1, 1, X, Y, Z) tile; where that is asked for, with its mirror image's."""
+    maps = network(image)
+    parts = [maps.logit.sigmoid(), maps.offset, maps.log_diameter]
+    if settings.mirrored:
+        maps = network(image.flip(2))
+        offset = maps.offset * maps.offset.new_tensor((-1, 1, 1)).reshape(3, 1, 1, 1)
+        mirrored = maps.logit.sigmoid().flip(1), offset.flip(2), maps.log_diameter.flip(1)
+        parts = [(one + other) / 2 for one, other in zip(parts, mirrored, strict=True)]
+    return Heatmap(*(part[0].float().cpu().numpy() for part in parts))
 
 
 def _spans(length: int, settings: PredictionConfig) -> Iterator[_Span]:
