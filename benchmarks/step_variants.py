@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import nn
 
 from medgan.data.batches import Batch
 from medgan.recipes.training_speed import MedganStep, Setup
@@ -27,31 +26,11 @@ def channels_last(step: MedganStep, batch: Batch) -> Batch:
     """Weights and images with the channels last in memory."""
     assert batch.unpaired is not None
     step.trainer.method.to(memory_format=torch.channels_last)
-    step.trainer.average.to(memory_format=torch.channels_last)
     real_A, real_B = (
         image.contiguous(memory_format=torch.channels_last)
         for image in (batch.unpaired.real_A, batch.unpaired.real_B)
     )
     return replace(batch, unpaired=replace(batch.unpaired, real_A=real_A, real_B=real_B))
-
-
-def without_dead_biases(step: MedganStep, batch: Batch) -> Batch:
-    """No bias where instance norm takes it out again."""
-    for part in (step.trainer.method, step.trainer.average):
-        for chain in part.modules():
-            if isinstance(chain, nn.Sequential):
-                for layer, after in zip(chain, list(chain)[1:], strict=False):
-                    if isinstance(after, nn.InstanceNorm2d):
-                        layer.bias = None
-    return batch
-
-
-def fused_optimiser(step: MedganStep, batch: Batch) -> Batch:
-    """Adam in one pass over each weight."""
-    for optimiser in step.trainer.optimisers.values():
-        for group in optimiser.param_groups:
-            group.update(fused=True, foreach=False)
-    return batch
 
 
 def compiled(step: MedganStep, batch: Batch) -> Batch:
@@ -65,8 +44,6 @@ def compiled(step: MedganStep, batch: Batch) -> Batch:
 
 VARIANTS: dict[str, Callable[[MedganStep, Batch], Batch]] = {
     "channels_last": channels_last,
-    "without_dead_biases": without_dead_biases,
-    "fused_optimiser": fused_optimiser,
     "compiled": compiled,
 }
 

@@ -112,7 +112,7 @@ def test_generators_do_not_move_with_the_discriminators_loss_nor_the_other_way(
     _, generators, discriminators = judged(before, batch, 1)
     for part, losses in (("generators", generators), ("discriminators", discriminators)):
         expected = gradients(losses, getattr(before, part))
-        ours = [parameter.grad for parameter in getattr(trainer.method, part).parameters()]
+        ours = [p.grad for p in getattr(trainer.method, part).parameters() if p.requires_grad]
         for mine, theirs in zip(ours, expected, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
 
@@ -166,13 +166,13 @@ def test_validating_leaves_the_statistics_of_batch_norm_as_they_are(make_trainer
     trainer = make_trainer(network, average_decay=average_decay)
     trainer.validator = Watching()
     do_step(trainer, random_batch())
-    before = copy.deepcopy((trainer.method.state_dict(), trainer.average.state_dict()))
+    networks = [trainer.method] + ([trainer.average] if average_decay else [])
+    before = copy.deepcopy([network.state_dict() for network in networks])
     trainer._validate()
     assert trainer.validator.training == [False] * 3
-    after = trainer.method.state_dict(), trainer.average.state_dict()
-    for old, new in zip(before, after, strict=True):
-        assert all(torch.equal(old[name], new[name]) for name in old)
-    assert trainer.method.G_A.training and trainer.average.module.training
+    for old, network in zip(before, networks, strict=True):
+        assert all(torch.equal(old[name], new) for name, new in network.state_dict().items())
+        assert all(part.training for part in network.modules())
 
 
 def test_phantoms_alone_leave_the_discriminators_as_they_are(make_trainer):
@@ -183,6 +183,23 @@ def test_phantoms_alone_leave_the_discriminators_as_they_are(make_trainer):
     changed = {name.split(".")[0] for name, t in weights(trainer).items()
                if not torch.equal(t, before[name])}  # fmt: skip
     assert changed == {"G_A", "G_B"}
+
+
+def test_biases_without_effect_stay_as_they_are_and_all_others_learn(make_trainer):
+    trainer = make_trainer()
+    do_step(trainer, random_batch())
+    dead = {name for name, p in trainer.method.named_parameters() if p.grad is None}
+    before = copy.deepcopy(trainer.method)
+    for name, parameter in trainer.method.named_parameters():
+        assert (name in dead) == (not parameter.requires_grad), name
+    x = random_batch().unpaired.real_A
+    with torch.no_grad():
+        for name in dead:
+            trainer.method.get_parameter(name).add_(3.0)
+    expected, found = before.G_A(x).image, trainer.method.G_A(x).image
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert {name.rpartition(".")[2] for name in dead} == {"bias"}
+    assert len(dead) > 10
 
 
 def test_the_average_follows_the_generators_with_its_decay(make_trainer):

@@ -119,11 +119,12 @@ def both_anchors(method: Method[Any], pairs: PhantomBatch, step: int = 1) -> Los
 
 
 def gradients(losses: dict[str, torch.Tensor], module: nn.Module) -> list[torch.Tensor]:
-    """Of the sum of the losses; zero where it does not depend on a parameter."""
+    """Of the sum of the losses, for what learns; zero where it does not depend on a parameter."""
     total = torch.stack(list(losses.values())).sum()
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return list(
-        torch.autograd.grad(total, list(module.parameters()), allow_unused=True,
-                            materialize_grads=True, retain_graph=True)
+        torch.autograd.grad(total, learning, allow_unused=True, materialize_grads=True,
+                            retain_graph=True)
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from medgan.methods.anchor import phantom_losses
 from medgan.methods.judges import Judges, build_judges
 from medgan.methods.passes import GeneratorPass, Losses, judge_loss
 from medgan.networks.build import Generator, build_generators
-from medgan.networks.initialisation import initialise
+from medgan.networks.initialisation import freeze_dead_biases, initialise
 
 OneGenerator = TypeVar("OneGenerator", bound=Generator)
 
@@ -40,6 +40,8 @@ class Method(nn.Module, ABC, Generic[OneGenerator]):
         self.D_A, self.D_B = build_judges(config)
         self.helpers = nn.ModuleList(self.build_helpers())
         initialise(self)
+        freeze_dead_biases(self)
+        self._judging = [p for p in self.discriminators.parameters() if p.requires_grad]
 
     def build_helpers(self) -> Sequence[nn.Module]:
         """What ``helpers`` holds; the generators are there already."""
@@ -80,6 +82,11 @@ class Method(nn.Module, ABC, Generic[OneGenerator]):
     def discriminators(self) -> nn.ModuleList:
         """D_A and D_B."""
         return nn.ModuleList((self.D_A, self.D_B))
+
+    def let_judges_learn(self, learn: bool) -> None:
+        """Whether the discriminators' parameters are to get gradients."""
+        for parameter in self._judging:
+            parameter.requires_grad_(learn)
 
     def phantom_losses(self, way: WayName, pairs: PhantomBatch, step: int) -> Losses:
         """The supervised terms of one generator; see ``phantom_losses`` in ``anchor``."""

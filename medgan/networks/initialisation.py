@@ -1,4 +1,6 @@
-"""How published weights start."""
+"""How weights start, and which of them stay."""
+
+from itertools import pairwise
 
 from torch import nn
 
@@ -14,3 +16,17 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def freeze_dead_biases(network: nn.Module) -> None:
+    """Ask for no gradients of biases that the instance norm after them takes out again, in place.
+
+    They have no effect, and gradients that are rounding errors. They stay among the parameters, as
+    in the published networks.
+    """
+    for chain in network.modules():
+        if isinstance(chain, nn.Sequential):
+            for layer, after in pairwise(chain):
+                dead = isinstance(after, nn.InstanceNorm2d | nn.InstanceNorm3d)
+                if dead and isinstance(layer, nn.modules.conv._ConvNd) and layer.bias is not None:
+                    layer.bias.requires_grad_(False)

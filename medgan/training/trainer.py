@@ -95,12 +95,15 @@ class Trainer:
         self.accelerator = Accelerator(mixed_precision="no")
         self.method = build_method(config).to(self.accelerator.device)
         self.optimisers = {
-            name: torch.optim.Adam(part.parameters(), settings.learning_rate, betas=(0.5, 0.999))
+            name: torch.optim.Adam(
+                part.parameters(), settings.learning_rate, betas=(0.5, 0.999), fused=True
+            )
             for name, part in self._parts().items()
         }
-        self.average = AveragedModel(
-            self.method.generators, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay)
-        )
+        self.average = None
+        if settings.average_decay:
+            averaging = get_ema_multi_avg_fn(settings.average_decay)
+            self.average = AveragedModel(self.method.generators, multi_avg_fn=averaging)
         self.pools = {"A": HistoryPool(settings.pool), "B": HistoryPool(settings.pool)}
         self.monitor = Monitor(config)
         self.step = 0
@@ -167,7 +170,8 @@ class Trainer:
             }
         )
         self.processes.copy_first(self.method)
-        self.processes.copy_first(self.average)
+        if self.average:
+            self.processes.copy_first(self.average)
 
     def update(self, batch: Batch) -> Losses:
         """One step on one batch: generators, then discriminators on the same fakes."""
@@ -175,13 +179,14 @@ class Trainer:
         phantoms = batch.phantoms and self._on_device(batch.phantoms)
         made: dict[WayName, GeneratorPass] = {}
         rng = np.random.default_rng([self.config.training.seed, METHOD_STREAM, self.step])
-        self.method.discriminators.requires_grad_(False)
+        self.method.let_judges_learn(False)
         passes = self._generator_passes(unpaired, phantoms, made, rng)
         sound, losses = self._descend("generators", passes)
-        self.average.update_parameters(self.method.generators)
+        if self.average:
+            self.average.update_parameters(self.method.generators)
         # fakes of a step that went wrong may be NaN, and a pool would keep them
         if sound and unpaired is not None:
-            self.method.discriminators.requires_grad_(True)
+            self.method.let_judges_learn(True)
             judged = self._judge_passes(unpaired, made, rng)
             losses |= self._descend("discriminators", judged)[1]
             losses |= self._watch(unpaired, made, losses)
@@ -285,7 +290,7 @@ class Trainer:
 
     def _averaged(self) -> nn.ModuleList:
         """The generators that are judged and kept: averaged ones where averaging is on."""
-        if self.config.training.average_decay:
+        if self.average:
             return cast(nn.ModuleList, self.average.module)
         return self.method.generators
 
@@ -329,7 +334,8 @@ class Trainer:
         if not self.processes.first:
             return
         tensors: dict[str, Tensor] = prefixed("method", self.method.state_dict())
-        tensors |= prefixed("average", self.average.state_dict())
+        if self.average:
+            tensors |= prefixed("average", self.average.state_dict())
         for name, optimiser in self.optimisers.items():
             tensors |= prefixed(name, optimiser_tensors(optimiser))
         for name, state in pools.items():
@@ -351,7 +357,8 @@ class Trainer:
             file = load_tensors(self.run.state)
             _require_processes(file.document.get("processes", 1), share.of, self.run.root)
             load_weights(self.method, file.under("method"), where=self.run.state)
-            load_weights(self.average, file.under("average"), where=self.run.state)
+            if self.average:
+                load_weights(self.average, file.under("average"), where=self.run.state)
             for name, optimiser in self.optimisers.items():
                 restore_optimiser(optimiser, file.under(name))
             for name, pool in self.pools.items():
