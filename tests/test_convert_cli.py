@@ -160,13 +160,17 @@ def test_a_dry_run_foresees_every_row_and_writes_nothing(studies: Path, tmp_path
     assert rows_of(dry) == rows_of(real)
 
 
-def test_a_second_run_keeps_what_stands(studies: Path, tmp_path: Path) -> None:
+def test_a_second_run_keeps_what_stands_and_says_so(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report, out = tmp_path / "report.json", tmp_path / "out"
     arguments = (studies, out, "--to", "nifti", "--json", report)
     convert(*arguments)
     before, rows = {path: path.stat().st_mtime_ns for path in out.rglob("*.gz")}, rows_of(report)
     manifest = (out / "manifest.csv").read_bytes()
+    assert "stood already" not in capsys.readouterr().out
     convert(*arguments)
+    assert f"{len(before)} of them stood already" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.gz")} == before
     assert rows_of(report) == rows
     assert (out / "manifest.csv").read_bytes() == manifest

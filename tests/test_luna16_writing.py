@@ -11,7 +11,7 @@ from luna16_folders import TINY_NODULES, trained, two_chests
 
 from medgan.data.luna16 import Luna16
 from medgan.data.nodule_shapes import DENSITIES
-from medgan.errors import ConfigError
+from medgan.errors import ConfigError, OutputError
 from medgan.inference.luna16_writing import insert_into_scans, remove_from_scans
 from medgan.inference.nodule_plan import InsertionPlan, planned_shape
 from medgan.inference.nodules import NoduleInserter
@@ -124,6 +124,13 @@ def test_another_plan_makes_other_scans_and_the_same_plan_the_same(run, luna, ma
     other = InsertionPlan(2, (5, 9), on_wall=0, seed=4)
     both = insert_into_scans(NoduleInserter.load(run), scan, tmp_path, other)
     assert len(both.made) == 2
+
+
+def test_a_folder_of_others_is_left_alone(run, luna, tmp_path):
+    (tmp_path / "annotations.csv").write_text("theirs")
+    with pytest.raises(OutputError, match="medgan did not write"):
+        insert_into_scans(NoduleInserter.load(run), Luna16.open(luna).scans, tmp_path, PLAN)
+    assert [path.name for path in tmp_path.iterdir()] == ["annotations.csv"]
 
 
 def test_removed_nodules_leave_the_table(run, luna, tmp_path):

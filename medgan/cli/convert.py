@@ -90,6 +90,9 @@ def command(
         out.print(f"{row.status:10} {row.label}{result}", markup=False, highlight=False)
     for reason, count in sorted(Counter(row.reason for row in rows if row.reason).items()):
         out.print(f"skipped {count}: {reason}", markup=False, highlight=False)
+    if conversion.standing:
+        said = f"{conversion.standing} of them stood already: --overwrite makes them anew"
+        out.print(said, markup=False, highlight=False)
     if dry_run:
         out.print("nothing was written: --dry-run", markup=False, highlight=False)
     emit_json({"series": rows, "dry_run": dry_run}, json_target)

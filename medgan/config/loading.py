@@ -34,7 +34,10 @@ def load_as(kind: type[Config], path: Path, overrides: Iterable[str] = ()) -> Co
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            "cannot read the configuration", where=path, measured=error.strerror
+            "cannot read the configuration",
+            where=path,
+            measured=error.strerror,
+            remedy="Name a YAML file, such as those in configs/",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError("not valid YAML", where=path, measured=str(error)) from error

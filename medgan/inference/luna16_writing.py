@@ -19,6 +19,7 @@ from medgan.inference.nodules import NoduleInserter
 from medgan.io import read_volume
 from medgan.io.dicom.uids import derived_uid
 from medgan.io.files import output_errors, write_json, write_text
+from medgan.io.folders import continued_folder
 from medgan.io.luna16 import Row, write_rows, write_uids
 from medgan.io.metaimage import write_itk
 from medgan.volumes import Volume
@@ -197,12 +198,11 @@ def _make(
     change: Callable[[Luna16Scan, Volume], tuple[Volume, list[ChangedNodule]]],
 ) -> Outcome:
     failures = []
-    with output_errors(out):
-        (out / RECORDS).mkdir(parents=True, exist_ok=True)
+    records = continued_folder(out, RECORDS)
     for scan in scans:
         sha256 = inserter.model.sha256
         uid = derived_uid("medgan nodules", scan.uid, sha256, *how)
-        record = out / RECORDS / f"{uid}.json"
+        record = records / f"{uid}.json"
         if record.is_file():
             continue
         try:
@@ -219,7 +219,7 @@ def _make(
         _write(made, scan, volume, lungs, out)
         # Written last: a scan that has a record is whole.
         write_json(record, asdict(made))
-    made_scans = tuple(MadeScan.read(path) for path in sorted((out / RECORDS).glob("[!.]*.json")))
+    made_scans = tuple(MadeScan.read(path) for path in sorted(records.glob("[!.]*.json")))
     _write_tables(made_scans, out)
     return Outcome(made_scans, tuple(failures))
 

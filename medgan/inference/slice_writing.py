@@ -21,6 +21,7 @@ from medgan.inference.mask_slices import SlicePainter
 from medgan.inference.nodule_plan import InsertionPlan, plan_nodules
 from medgan.io.dicom.uids import derived_uid
 from medgan.io.files import make_folder, remove_strays, write_json, write_text
+from medgan.io.folders import continued_folder
 from medgan.io.luna16 import to_world
 from medgan.io.metaimage import write_itk
 
@@ -156,13 +157,13 @@ def paint_scans(
     Raises:
         OutputError: something cannot be written.
     """
-    make_folder(out / RECORDS)
+    records = continued_folder(out, RECORDS)
     remove_strays(out)
     failures = []
     for scan in scans:
         sha256 = painter.model.sha256
         uid = derived_uid("medgan slices", scan.uid, sha256, repr(plan))
-        record = out / RECORDS / f"{uid}.json"
+        record = records / f"{uid}.json"
         if record.is_file():
             continue
         try:
@@ -176,7 +177,7 @@ def paint_scans(
         source = hashlib.sha256(scan.uid.encode()).hexdigest()
         # Written last: a scan that has a record is whole.
         write_json(record, asdict(PaintedScan(uid, source, slices, nodules, sha256)))
-    made = tuple(PaintedScan.read(path) for path in sorted((out / RECORDS).glob("[!.]*.json")))
+    made = tuple(PaintedScan.read(path) for path in sorted(records.glob("[!.]*.json")))
     _write_tables(made, out)
     return Outcome(made, tuple(failures))
 

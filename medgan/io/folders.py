@@ -47,6 +47,31 @@ def making_folder(path: Path, mark: str, *, overwrite: bool = False) -> Iterator
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def continued_folder(path: Path, records: str) -> Path:
+    """Make a folder to fill bit by bit, or find the one that was begun.
+
+    Args:
+        path: the folder; it may be there if it is empty or was begun here.
+        records: a folder in it, which tells folders begun here from those of others.
+
+    Returns:
+        The folder of records.
+
+    Raises:
+        OutputError: it holds what others put there, or cannot be written to.
+    """
+    made = path / records
+    with output_errors(path):
+        if path.is_dir() and any(path.iterdir()) and not made.is_dir():
+            raise OutputError(
+                "is a folder with files that medgan did not write",
+                where=path,
+                remedy="Name a new folder, or one to continue",
+            )
+        made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
 @contextmanager
 def held_folder(path: Path, who: str) -> Iterator[None]:
     """Have a folder that is there for oneself; the lock ends with the process at the latest.

@@ -123,6 +123,13 @@ class Conversion:
         return [row_of(_foreseen(task, self.options, self.root)) for task in self.tasks]
 
     @property
+    def standing(self) -> int:
+        """How many results of earlier batches stay as they are."""
+        return sum(
+            task.source is None and row_of(task.record).output is not None for task in self.tasks
+        )
+
+    @property
     def _open(self) -> list[Task]:
         return [task for task in self.tasks if task.source is not None]
 

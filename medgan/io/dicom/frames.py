@@ -40,6 +40,8 @@ _CAPTURES = {"SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SECONDARY CAPTURE"}
 _CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
 """Secondary Capture Image Storage and, below it, its multi-frame kinds (PS3.4 B.5)."""
 
+_TAKE_THE_ORIGINAL = "Take the series that it shows, as the scanner sent it"
+
 _DIGITISED = {"DV", "DF", "SD", "SI", "DRW"}
 """Conversion types of video, film, paper, scans and drawings: pictures of images.
 
@@ -204,15 +206,22 @@ def capture_problem(
     """
     if "YES" in header_texts(header, "BurnedInAnnotation"):
         return BurnedInAnnotation(
-            f"has text in its pixels: {tag('BurnedInAnnotation')} is YES", where=where
+            f"has text in its pixels: {tag('BurnedInAnnotation')} is YES",
+            where=where,
+            remedy=_TAKE_THE_ORIGINAL,
         )
     if str(header.get("SOPClassUID") or "").startswith(_CAPTURE_CLASSES):
-        return SecondaryCapture(f"is a picture of a screen, by {tag('SOPClassUID')}", where=where)
+        return SecondaryCapture(
+            f"is a picture of a screen, by {tag('SOPClassUID')}",
+            where=where,
+            remedy=_TAKE_THE_ORIGINAL,
+        )
     digitised = _DIGITISED & set(header_texts(header, "ConversionType"))
     if digitised or _CAPTURES & set(header_texts(header, "ImageType")):
         return SecondaryCapture(
             f"is a picture of a picture, by {tag('ImageType')} or {tag('ConversionType')}",
             where=where,
+            remedy=_TAKE_THE_ORIGINAL,
         )
     return None
 
@@ -265,6 +274,7 @@ def _value_problem(part: FrameHeader, modality: str, where: object) -> MedganErr
             where=where,
             measured=unit if unit.isalnum() and len(unit) <= 16 else "another unit",
             limit="HU",
+            remedy="Take the series that the map was made of",
         )
     return None
 
