@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medgan.networks.conditioning import UNKNOWN, Conditioning, Context
 from medgan.networks.layers import (
     CONV,
-    PAD,
+    ReflectionPad,
     ResidualBlock,
     Upsampling,
     copied,
@@ -94,7 +94,7 @@ class AttentionGenerator(nn.Module):
         )
         self.content = nn.Sequential(
             *upsampling_layers(spatial_dims, width, upsampling),
-            PAD[spatial_dims](3),
+            ReflectionPad(spatial_dims, 3),
             CONV[spatial_dims](width, contents * made, 7),
         )
         self.attention = nn.Sequential(

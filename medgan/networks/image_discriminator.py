@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from medgan.errors import DataError
-from medgan.networks.layers import Norm, norm_layer
+from medgan.networks.layers import Norm, ReLU, norm_layer
 
 SMALLEST = 94
 """Smallest height and width: four unpadded halvings must leave the last 4-convolution 4 pixels."""
@@ -32,12 +32,12 @@ class ImageDiscriminator(nn.Module):
             layers += [
                 nn.Conv2d(before, after, 4, 2),
                 norm_layer(norm, 2, after),
-                nn.LeakyReLU(0.01, inplace=True),
+                ReLU(0.01),
             ]
         self.layers = nn.Sequential(
             *layers,
             nn.Conv2d(8 * width, 8 * width, 4),
-            nn.LeakyReLU(0.01, inplace=True),
+            ReLU(0.01),
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(8 * width, 1, 1),
         )

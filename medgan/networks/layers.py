@@ -27,9 +27,47 @@ class PaddedConv3d(nn.Conv3d):
         return F.conv3d(F.pad(input, around), self.weight, self.bias, self.stride)
 
 
+class ReflectionPad(nn.Module):
+    """``nn.ReflectionPad2d`` and ``nn.ReflectionPad3d``, in the precision of the input.
+
+    On CPUs autocast would have every value rounded to fp32 and back for it, forward and backward.
+    """
+
+    def __init__(self, spatial_dims: int, size: int) -> None:
+        super().__init__()
+        self.around = (size,) * (2 * spatial_dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> (B, C, *(S + 2 * size))."""
+        if x.dtype is torch.float32:
+            return F.pad(x, self.around, "reflect")
+        with torch.autocast(x.device.type, enabled=False):
+            return F.pad(x, self.around, "reflect")
+
+
+class ReLU(nn.Module):
+    """``nn.LeakyReLU``, or with a slope of 0 ``nn.ReLU``; in place where no gradient is wanted.
+
+    What an instance norm returns is a view: after a change in place, autograd copies its gradient.
+
+    Args:
+        slope: below 0.
+    """
+
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) -> the same."""
+        inplace = not torch.is_grad_enabled()
+        if self.slope:
+            return F.leaky_relu(x, self.slope, inplace)
+        return F.relu(x, inplace)
+
+
 CONV = {2: nn.Conv2d, 3: PaddedConv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-PAD = {2: nn.ReflectionPad2d, 3: nn.ReflectionPad3d}
 
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["transposed", "resize"]
@@ -52,11 +90,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, spatial_dims: int, width: int, norm: Norm = "instance") -> None:
         super().__init__()
-        conv, pad = CONV[spatial_dims], PAD[spatial_dims]
+        conv = CONV[spatial_dims]
         self.layers = nn.Sequential(
-            pad(1), conv(width, width, 3), norm_layer(norm, spatial_dims, width),
-            nn.ReLU(inplace=True),
-            pad(1), conv(width, width, 3), norm_layer(norm, spatial_dims, width),
+            ReflectionPad(spatial_dims, 1),
+            conv(width, width, 3), norm_layer(norm, spatial_dims, width),
+            ReLU(),
+            ReflectionPad(spatial_dims, 1),
+            conv(width, width, 3), norm_layer(norm, spatial_dims, width),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,13 +107,13 @@ class ResidualBlock(nn.Module):
 def encoder(spatial_dims: int, channels: int, width: int, norm: Norm = "instance") -> nn.Sequential:
     """A 7-convolution and two that halve: (B, channels, *S) -> (B, 4 * width, *S / 4)."""
     conv = CONV[spatial_dims]
-    layers: list[nn.Module] = [PAD[spatial_dims](3), conv(channels, width, 7)]
-    layers += [norm_layer(norm, spatial_dims, width), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [ReflectionPad(spatial_dims, 3), conv(channels, width, 7)]
+    layers += [norm_layer(norm, spatial_dims, width), ReLU()]
     for before in (width, 2 * width):
         layers += [
             conv(before, 2 * before, 3, 2, 1),
             norm_layer(norm, spatial_dims, 2 * before),
-            nn.ReLU(inplace=True),
+            ReLU(),
         ]
     return nn.Sequential(*layers)
 
@@ -96,7 +136,7 @@ def upsampling_layers(
             layers.append(TRANSPOSED[spatial_dims](before, after, 3, 2, 1, output_padding=1))
         else:
             layers += [nn.Upsample(scale_factor=2), CONV[spatial_dims](before, after, 3, 1, 1)]
-        layers += [norm_layer(norm, spatial_dims, after), nn.ReLU(inplace=True)]
+        layers += [norm_layer(norm, spatial_dims, after), ReLU()]
     return layers
 
 

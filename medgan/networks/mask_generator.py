@@ -7,6 +7,8 @@ from medgan.networks.attention_generator import Translation
 from medgan.networks.conditioning import UNKNOWN, Conditioning, Context
 from medgan.networks.layers import (
     Norm,
+    ReflectionPad,
+    ReLU,
     ResidualBlock,
     copied,
     encoder,
@@ -52,7 +54,7 @@ class MaskGenerator(nn.Module):
         self.decoder = nn.Sequential(
             *_shuffled(4 * width, norm),
             *_shuffled(2 * width, norm),
-            nn.ReflectionPad2d(3),
+            ReflectionPad(2, 3),
             nn.Conv2d(width, 1 + channels[1], 7),
         )
 
@@ -79,8 +81,8 @@ def _shuffled(width: int, norm: Norm) -> list[nn.Module]:
     """Doubling by pixel shuffle: (B, width, H, W) -> (B, width / 2, 2 H, 2 W)."""
     half = width // 2
     return [
-        nn.ReflectionPad2d(1), nn.Conv2d(width, half, 3), norm_layer(norm, 2, half),
-        nn.ReLU(inplace=True),
+        ReflectionPad(2, 1), nn.Conv2d(width, half, 3), norm_layer(norm, 2, half),
+        ReLU(),
         nn.Conv2d(half, 4 * half, 1), nn.PixelShuffle(2), norm_layer(norm, 2, half),
-        nn.ReLU(inplace=True),
+        ReLU(),
     ]  # fmt: skip

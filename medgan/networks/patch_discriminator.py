@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from medgan.networks.layers import CONV, norm_layer
+from medgan.networks.layers import CONV, ReLU, norm_layer
 
 
 class PatchDiscriminator(nn.Module):
@@ -21,13 +21,13 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, spatial_dims: int = 2, channels: int = 1, width: int = 64) -> None:
         super().__init__()
         conv = CONV[spatial_dims]
-        layers: list[nn.Module] = [conv(channels, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [conv(channels, width, 4, 2, 1), ReLU(0.2)]
         for before, stride in ((width, 2), (2 * width, 2), (4 * width, 1)):
             after = 2 * before
             layers += [
                 conv(before, after, 4, stride, 1),
                 norm_layer("instance", spatial_dims, after),
-                nn.LeakyReLU(0.2, inplace=True),
+                ReLU(0.2),
             ]
         self.layers = nn.Sequential(*layers, conv(8 * width, 1, 4, 1, 1))
 

@@ -9,8 +9,8 @@ from medgan.networks.attention_generator import Translation
 from medgan.networks.conditioning import UNKNOWN, Conditioning, Context
 from medgan.networks.layers import (
     CONV,
-    PAD,
     Norm,
+    ReflectionPad,
     ResidualBlock,
     Upsampling,
     encoder,
@@ -61,7 +61,7 @@ class ResnetGenerator(nn.Module):
         )
         self.decoder = nn.Sequential(
             *upsampling_layers(spatial_dims, width, upsampling, norm),
-            PAD[spatial_dims](3),
+            ReflectionPad(spatial_dims, 3),
             CONV[spatial_dims](width, outputs, 7),
         )
 

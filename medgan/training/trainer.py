@@ -181,14 +181,17 @@ class Trainer:
         rng = np.random.default_rng([self.config.training.seed, METHOD_STREAM, self.step])
         self.method.let_judges_learn(False)
         passes = self._generator_passes(unpaired, phantoms, made, rng)
-        sound, losses = self._descend("generators", passes)
+        # one for all passes: it rounds each weight once
+        with self._autocast():
+            sound, losses = self._descend("generators", passes)
         if self.average:
             self.average.update_parameters(self.method.generators)
         # fakes of a step that went wrong may be NaN, and a pool would keep them
         if sound and unpaired is not None:
             self.method.let_judges_learn(True)
             judged = self._judge_passes(unpaired, made, rng)
-            losses |= self._descend("discriminators", judged)[1]
+            with self._autocast():
+                losses |= self._descend("discriminators", judged)[1]
             losses |= self._watch(unpaired, made, losses)
         return losses
 
@@ -202,14 +205,11 @@ class Trainer:
         """The terms of both generators, in parts that share no graph; fills ``made``."""
         for way in WAYS:
             if unpaired is not None:
-                with self._autocast():
-                    done = self.method.generator_pass(way, unpaired, self.step, rng)
+                done = self.method.generator_pass(way, unpaired, self.step, rng)
                 made[way] = done.detached()
                 yield done.losses
             if phantoms is not None:
-                with self._autocast():
-                    losses = self.method.phantom_losses(way, phantoms, self.step)
-                yield losses
+                yield self.method.phantom_losses(way, phantoms, self.step)
 
     def _judge_passes(
         self, batch: UnpairedBatch, made: dict[WayName, GeneratorPass], rng: np.random.Generator
@@ -222,9 +222,7 @@ class Trainer:
             # named after the domain of its images
             pool = self.pools["B" if way == "A" else "A"]
             seen = pool.exchange(done.seen(judges), pool_rng)
-            with self._autocast():
-                losses = self.method.discriminator_losses(way, batch, done, seen, rng)
-            yield losses
+            yield self.method.discriminator_losses(way, batch, done, seen, rng)
 
     def _watch(
         self, batch: UnpairedBatch, made: dict[WayName, GeneratorPass], losses: Losses
@@ -262,7 +260,8 @@ class Trainer:
         optimiser.zero_grad(set_to_none=True)
         losses: Losses = {}
         for terms in passes:
-            self.accelerator.backward(torch.stack(list(terms.values())).sum())
+            with torch.autocast(self.accelerator.device.type, enabled=False):
+                self.accelerator.backward(torch.stack(list(terms.values())).sum())
             losses |= {term: value.detach() for term, value in terms.items()}
         parameters = list(self._parts()[name].parameters())
         self.processes.average(parameters)
