@@ -5,9 +5,11 @@ import shutil
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pydicom
 import pytest
 
+from medgan.inference.translator import Translator
 from medgan.io import read_volume, write_volume
 from medgan.io.batch.manifest import now
 from medgan.io.dicom.write import Identity, write_series
@@ -39,6 +41,30 @@ def test_a_study_becomes_a_synthetic_series_and_is_skipped_the_second_time(
     code, shown, err = medgan_cli("translate", tiny_run, series, out)
     assert code == 0, err
     assert shown.startswith("skipped ")
+
+
+def test_another_precision_is_another_result_and_is_said_beside_it(
+    medgan_cli, tiny_run, series, tmp_path
+):
+    volumes, out = tmp_path / "in", tmp_path / "out"
+    volumes.mkdir()
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_volume(read_volume(series), volumes / name)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        arguments = ("translate", tiny_run, volumes, out, "--precision", precision)
+        code, shown, err = medgan_cli(*arguments, *(["--jobs", 2] if precision == "bf16" else []))
+        assert code == 0, err
+        assert shown.count("translated") == 2
+        record = json.loads((out / "b.nii.gz.qc.json").read_text())
+        assert record["precision"] == precision
+        found[precision] = read_volume(out / "b.nii.gz").array
+        own = Translator.load(tiny_run, bf16=precision == "bf16")
+        expected = own(read_volume(volumes / "b.nii.gz")).image.array
+        np.testing.assert_allclose(found[precision], expected, atol=0.51)
+    assert medgan_cli(*arguments)[1].count("skipped") == 2
+    apart = np.abs(found["fp32"] - found["bf16"].astype(float))
+    assert 0 < apart.mean() < 10
 
 
 def test_a_batch_with_a_failure_ends_with_1_and_names_it(medgan_cli, tiny_run, series, tmp_path):

@@ -23,6 +23,7 @@ class Doubling:
 
     source, target = "MR", "CT"
     contrasts = 1
+    bf16 = False
 
     def __init__(self, sha256="one"):
         self.model = SimpleNamespace(sha256=sha256)
@@ -42,7 +43,9 @@ def unmeasured(monkeypatch):
     """Arrays of one value stand in for scans here: no body is in them that could be judged."""
 
     def examine(translator, result, source, *, findings=(), repairs=(), warnings=()):
-        return QualityRecord("", source, "", {}, "", None, findings, None, repairs, warnings)
+        return QualityRecord(
+            "", source, "", {}, "fp32", "", None, findings, None, repairs, warnings
+        )
 
     monkeypatch.setattr(job, "examine", examine)
 

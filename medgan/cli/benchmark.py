@@ -2,21 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from medgan.cli.console import JsonTarget
-
-
-class PrecisionChoice(StrEnum):
-    """Arithmetic of medgan; the plain program beside it has fp32."""
-
-    BF16 = "bf16"
-    FP32 = "fp32"
-
+from medgan.cli.console import JsonTarget, PrecisionChoice
 
 Rounds = Annotated[int, typer.Option(min=1, help="Repetitions, of which the median counts.")]
 Width = Annotated[int, typer.Option(min=4, help="Width of the networks, 64 as published.")]
@@ -61,7 +52,9 @@ def translate(
     size: Annotated[int, typer.Option(min=32, help="Rows and columns.")] = 256,
     slices: Annotated[int, typer.Option(min=8, help="Of the volume.")] = 64,
     width: Width = 64,
-    batch: Annotated[int, typer.Option(min=1, help="Slices a pass of medgan.")] = 8,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Slices a pass of medgan; else its own choice.")
+    ] = None,
     precision: Precision = PrecisionChoice.BF16,
     rounds: Rounds = 3,
     json_target: JsonTarget = None,

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -35,6 +36,14 @@ DaskOption = Annotated[
     ),
 ]
 """The option ``--dask`` of the verbs that work on trees."""
+
+
+class PrecisionChoice(StrEnum):
+    """Of the networks' arithmetic."""
+
+    BF16 = "bf16"
+    FP32 = "fp32"
+
 
 FILE_WIDTH = 1000
 """Columns of a table that goes to a file or a pipe, where a row must stay one line."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from medgan.cli.console import DaskOption, JsonTarget
+from medgan.cli.console import DaskOption, JsonTarget, PrecisionChoice
 from medgan.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ def command(
             help="Further contrast in register with SRC, a file; repeat it in the model's order.",
         ),
     ] = None,
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(help="bf16 is faster where the processor or GPU has it, and rounds."),
+    ] = PrecisionChoice.FP32,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse sources and results that a guard warns of."),
@@ -91,11 +95,13 @@ def command(
     model = find_model(model)
     if Model.load(model).card.source == "IMAGE":
         chosen = to != "same" or series or irregular != "error"
+        chosen = chosen or precision is PrecisionChoice.BF16
         if chosen or jobs > 1 or dask or also or strict:
             raise ConfigError(
                 "a model of pictures has no use for one of these options",
                 where=model,
-                measured="--to, --series, --irregular, --also, --strict, --jobs or --dask",
+                measured="--to, --series, --irregular, --also, --precision, --strict, --jobs "
+                "or --dask",
             )
         pictures = plan_pictures(
             PictureTranslator.load(model, direction),
@@ -106,7 +112,7 @@ def command(
         )
         _finish(list(progress(pictures, "Translating")), src, json_target)
         return
-    translator = Translator.load(model, direction)
+    translator = Translator.load(model, direction, bf16=precision is PrecisionChoice.BF16)
     request = Request(
         model=model,
         source=src,

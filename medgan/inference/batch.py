@@ -160,7 +160,8 @@ class Batch:
 
     def _tries(self, jobs: list[Job], folder: Path) -> Iterator[tuple[int, tuple[Job, Outcome]]]:
         """Numbers of jobs and their outcomes, each with where it lies, as they are finished."""
-        loading = Loading(self.model, self.translator.model.sha256, self.direction)
+        translator = self.translator
+        loading = Loading(self.model, translator.model.sha256, self.direction, translator.bf16)
         workers = min(self.jobs, len(jobs))
         if self.cluster and jobs:
             yield from run_on_cluster(jobs, loading, self.cluster, folder)

@@ -263,6 +263,8 @@ class _Planner:
             place,
             *map(content_sha256, request.also),
         ]
+        if self.translator.bf16:
+            facts.append("bf16")
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _keeps(self, record: Record) -> bool:

@@ -25,6 +25,7 @@ class QualityRecord:
         source: pseudonym of what was translated.
         direction: e.g. "MR to CT".
         model: name, sha256, licence and intended use.
+        precision: "fp32" or "bf16", of the networks' arithmetic.
         preparation: what was done to the source, in words.
         compared_with: "scans" or "phantoms", where the model's file tells of those it was trained
             on; else None, and the source was compared with nothing.
@@ -38,6 +39,7 @@ class QualityRecord:
     source: str
     direction: str
     model: dict[str, str]
+    precision: str
     preparation: str
     compared_with: str | None
     findings: tuple[Finding, ...]
@@ -100,6 +102,7 @@ def examine(
             "licence": card.licence,
             "intended_use": card.intended_use,
         },
+        precision="bf16" if translator.bf16 else "fp32",
         preparation=in_words(card, translator.source, resampled=resampled),
         compared_with=reads.origin if reads else None,
         findings=tuple(found),

@@ -57,7 +57,8 @@ class Translator:
     Args:
         model: the generators and their card.
         direction: "forward" is the card's source to target.
-        batch: slices a pass; patches go one by one.
+        batch: slices a pass; None: one on a processor, whose cache it fills, else eight. Patches go
+            one by one.
         device: where the network runs.
         bf16: half-precision arithmetic in the convolutions.
 
@@ -70,7 +71,7 @@ class Translator:
         model: Model,
         direction: Direction = "forward",
         *,
-        batch: int = 8,
+        batch: int | None = None,
         device: str = "cpu",
         bf16: bool = False,
     ) -> None:
@@ -80,7 +81,7 @@ class Translator:
         self.model = model
         self.source: Literal["MR", "CT"] = source
         self.target: Literal["MR", "CT"] = target
-        self.batch = batch
+        self.batch = batch or (1 if device == "cpu" else 8)
         card = model.card
         flat = card.network.spatial_dims == 2
         least = card.preparation.matrix if flat else card.preparation.patch
@@ -88,10 +89,17 @@ class Translator:
         self.engine = Engine(generator, card.network, least, device, bf16)
 
     @classmethod
-    def load(cls, place: Path | str, direction: Direction = "forward") -> Self:
+    def load(
+        cls, place: Path | str, direction: Direction = "forward", *, bf16: bool = False
+    ) -> Self:
         """From a model file or a run folder, on the GPU where there is one."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(Model.load(Path(place)), direction, device=device)
+        return cls(Model.load(Path(place)), direction, device=device, bf16=bf16)
+
+    @property
+    def bf16(self) -> bool:
+        """Whether its arithmetic has half precision."""
+        return self.engine.bf16
 
     @property
     def contrasts(self) -> int:

@@ -26,11 +26,13 @@ class Loading:
         model: run folder or model file.
         sha256: of the model, which may change while a training goes on.
         direction: of the translation.
+        bf16: half-precision arithmetic.
     """
 
     model: Path
     sha256: str
     direction: Direction
+    bf16: bool = False
 
 
 def run_in_workers(
@@ -87,7 +89,7 @@ def _start(loading: Loading, threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(torch.get_num_threads())
-    _translator = Translator.load(loading.model, loading.direction)
+    _translator = Translator.load(loading.model, loading.direction, bf16=loading.bf16)
     if _translator.model.sha256 != loading.sha256:
         raise ModelError(
             "is not the model that the batch was planned with",

@@ -38,14 +38,15 @@ class Setup:
         size: rows and columns of each slice.
         slices: of the volume.
         width: feature maps after the network's first convolution (64 as published).
-        batch: slices a pass of medgan; the plain program takes one.
+        batch: slices a pass of medgan, None: as many as it takes by itself; the plain program
+            takes one.
         precision: of medgan; the plain program has fp32.
     """
 
     size: int = 256
     slices: int = 64
     width: int = 64
-    batch: int = 8
+    batch: int | None = None
     precision: Precision = "bf16"
 
     @property
