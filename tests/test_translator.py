@@ -1,6 +1,8 @@
 """Translation of volumes: on the source's own grid, slice by slice, in real units."""
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from medgan.config import NetworkConfig, PreparationConfig
 from medgan.data.preparation import prepare
 from medgan.errors import DataError
+from medgan.inference.engine import Engine
 from medgan.inference.translator import Translator
 from medgan.models.model_file import Model, ModelCard
 from medgan.networks import Translation
@@ -95,6 +98,36 @@ def test_the_size_of_the_batches_does_not_matter(head, model):
         np.testing.assert_allclose(
             Translator(model, batch=batch)(head.mr).image.array, one, atol=0.05
         )
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_passes_at_once_change_nothing_and_give_the_threads_back(head, model, threads):
+    expected = Translator(model)(head.mr).image.array
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = Translator(model)(head.mr).image.array
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == threads
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_the_first_pass_that_fails_ends_the_translation(head, model, monkeypatch):
+    seen = []
+
+    def failing(self, images, context, *, details):
+        seen.append(len(images))
+        if len(seen) > 1:
+            time.sleep(0.2)
+        raise DataError("does not work")
+
+    monkeypatch.setattr(Engine, "__call__", failing)
+    with pytest.raises(DataError, match="does not work"):
+        Translator(model)(head.mr)
+    assert len(seen) < 10
 
 
 def test_the_identity_network_gives_the_closed_form_of_the_two_scales(head, model, monkeypatch):

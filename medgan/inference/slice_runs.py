@@ -1,5 +1,9 @@
 """A volume through a network of slices, one plane at a time."""
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +16,11 @@ from medgan.networks import Context
 from medgan.networks.conditioning import DEPTH_UNIT_MM
 
 Images = NDArray[np.float32]
+
+AT_ONCE = 2
+"""Passes at once on a processor; each needs memory of its own."""
+
+T = TypeVar("T")
 
 
 def translate_slices(
@@ -45,12 +54,39 @@ def translate_slices(
     maps = engine.air(inside.shape, details=details)
     # outside the body the result is background by definition, so empty slices need no pass
     slices = np.flatnonzero(inside.any(axis=(0, 1)))
-    for start in range(0, len(slices), batch):
-        chosen = slices[start : start + batch]
+    parts = [slices[start : start + batch] for start in range(0, len(slices), batch)]
+
+    def translate(chosen: NDArray[np.intp]) -> None:
         context = _context(engine, views, frame, chosen)
         made = engine(_taken(views, chosen), context, details=details)
         maps[..., chosen] = made.transpose(1, 2, 3, 0)
+
+    if engine.device == "cpu":
+        _each_in_threads(translate, parts)
+    else:
+        for chosen in parts:
+            translate(chosen)
     return maps.transpose(order)
+
+
+def _each_in_threads(work: Callable[[T], None], parts: Iterable[T]) -> None:
+    """Do several parts at once, each with its share of torch's threads.
+
+    Threads that share one slice wait for each other after every layer; in bf16 that is a tenth of
+    the time.
+    """
+    threads = torch.get_num_threads()
+    at_once = min(AT_ONCE, threads)
+    pool = ThreadPoolExecutor(
+        at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
+    )
+    try:
+        for _ in pool.map(work, parts):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # threads that begin later take the last number that was set
+        torch.set_num_threads(threads)
 
 
 def _taken(views: Images, chosen: NDArray[np.intp]) -> Images:
