@@ -262,7 +262,7 @@ pd.DataFrame(rows).round(3)
 # ```
 #
 # trains one detector with each source and control, several seeds each, tests all on the same scans, and says of each
-# whether it helped, did nothing or hurt. It needs hours; [docs/augmentation.md](../docs/augmentation.md) says how it is read.
+# whether it helped, did nothing or hurt. It needs an hour; [docs/augmentation.md](../docs/augmentation.md) says how it is read.
 #
 # ## What to take with you
 #

@@ -65,6 +65,7 @@ class Fetcher:
         self._meter = Meter(session, config.max_instance_mb)
         self._client = client_of(config, session)
         self._seen: dict[str, tuple[int, float]] = {}
+        self._matching: int | None = None
 
     def step(self) -> None:
         """Look once, and fetch what has stopped growing."""
@@ -73,6 +74,11 @@ class Fetcher:
         except MedganError as error:
             self.journal.note("fetcher", error)
             return
+        if len(found) != self._matching:
+            self._matching = len(found)
+            days = self.config.days
+            since = "of all time" if days is None else f"of the last {days + 1} days"
+            log.info("fetch: %d %s series match, %s", len(found), self.queue.modality, since)
         self._seen = {s.name: self._seen.get(s.name, (0, 0.0)) for s in found}
         for series in found:
             if self.stopping():

@@ -33,9 +33,12 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> int
 
 
 def _measure(chosen: argparse.Namespace) -> int:
-    config = load_as(AugmentationExperiment, chosen.config, chosen.overrides)
+    # --only takes all that follows
+    only = [item for item in chosen.only if "=" not in item]
+    overrides = [*chosen.overrides, *(item for item in chosen.only if "=" in item)]
+    config = load_as(AugmentationExperiment, chosen.config, overrides)
     out = chosen.out or Path("runs") / config.name
-    document = run_experiment(config, out, chosen.jobs, only=chosen.only, on_event=show)
+    document = run_experiment(config, out, chosen.jobs, only=only, on_event=show)
     print(text_table(arms_table(document)))
     print()
     print(text_table(published_table(document)))

@@ -117,7 +117,9 @@ def _summary(document: Document) -> list[str]:
                 f"{source['label']}: of {counted(source['unknown_origin'], 'scan')} it is not "
                 "known which scans they were made of; at low data they may know more than the arm."
             )
-        elif source["kind"] == "generator" and any(row["share"] < 1 for row in document["rows"]):
+        elif source["kind"] == "generator" and any(
+            row["source"] == source["name"] and row["share"] < 1 for row in document["rows"]
+        ):
             summary.append(
                 f"{source['label']}: the generator has learnt from all training scans, also where "
                 "the detector has learnt from a share of them."

@@ -27,9 +27,9 @@ def arms_table(document: Document) -> Table:
     rows = [
         [
             row["label"],
-            100 * row["share"],
-            row["train_scans"],
-            row["train_nodules"],
+            _percent(row),
+            _count(row["train_scans"]),
+            _count(row["train_nodules"]),
             _cell(row, "cpm"),
             ", ".join(f"{value:.3f}" for value in row["cpm_by_seed"]),
             *_against(row["difference"]),
@@ -47,7 +47,7 @@ def size_table(document: Document) -> Table:
     groups = range(len(counts))
     columns = ["arm", "real (%)", *(f"{_size(edges, i)}, n = {counts[i]}" for i in groups)]
     rows = [
-        [row["label"], 100 * row["share"], *(_entry(row, "by_size", i) for i in groups)]
+        [row["label"], _percent(row), *(_entry(row, "by_size", i) for i in groups)]
         for row in document["rows"]
     ]
     caption = "CPM by diameter of the nodules; the false positives are all of them."
@@ -61,7 +61,7 @@ def rates_table(document: Document) -> Table:
     rows = [
         [
             row["label"],
-            100 * row["share"],
+            _percent(row),
             *(_entry(row, "sensitivities", i) for i in range(len(rates))),
         ]
         for row in document["rows"]
@@ -75,7 +75,7 @@ def slices_table(document: Document) -> Table:
     columns = ["arm", "real (%)", "precision", "recall", "F1", "AP50", "false boxes a scan"]
     names = ("slice_precision", "slice_recall", "slice_f1", "slice_ap50", "slice_fppi")
     rows = [
-        [row["label"], 100 * row["share"], *(_cell(row, name) for name in names)]
+        [row["label"], _percent(row), *(_cell(row, name) for name in names)]
         for row in document["rows"]
     ]
     caption = (
@@ -98,7 +98,7 @@ def published_table(document: Document) -> Table:
         [
             row["label"],
             row["arm"],
-            None if row["share"] is None else 100 * row["share"],
+            None if row["share"] is None else _percent(row),
             *(cell for region in REGIONS for cell in _distance(row[region], "fid")),
             *(_cell(row, key) for key in ("precision", "slice_precision")),
         ]
@@ -197,6 +197,15 @@ def _against(difference: Mapping[str, Any] | None) -> list[Any]:
     if bounds and None not in bounds:
         value += f" [{bounds[0]:+.3f}, {bounds[1]:+.3f}]"
     return [value, difference["cpm_p"]]
+
+
+def _percent(row: Row) -> float:
+    return _count(round(100 * row["share"], 6))
+
+
+def _count(mean: float) -> float:
+    """A mean of counts; a whole number where it is one."""
+    return int(mean) if mean == int(mean) else mean
 
 
 def _cell(row: Row, name: str) -> str:
