@@ -288,7 +288,7 @@ def test_a_training_that_fails_does_not_stop_the_others(experiment, tmp_path, mo
     document = TINY | {"arms": arms, "sources": [], "seeds": [0]}
     path = tmp_path / "two.yaml"
     path.write_text(yaml.safe_dump(document))
-    arguments = [str(path), "bootstrap=10", "--out", str(tmp_path)]
+    arguments = [str(path), "--out", str(tmp_path), "--only", "real", "classic", "bootstrap=10"]
     assert augmentation_script.main("Measure.", arguments) == 1
     assert "classic failed: diverged" in capsys.readouterr().err
     found = json.loads((tmp_path / "experiment.json").read_text())

@@ -95,6 +95,13 @@ def fetched(server, tmp_path, monkeypatch):
         yield fetch
 
 
+def test_how_many_series_match_is_said_once(fetched, caplog):
+    with caplog.at_level(logging.INFO, "medgan.node.fetcher"):
+        fetched(max_instance_mb=100)
+    said = [record.message for record in caplog.records if record.message.startswith("fetch: ")]
+    assert said == ["fetch: 1 MR series match, of the last 2 days"]
+
+
 def test_a_series_within_the_limit_is_fetched_whole(server, fetched):
     largest = max(path.stat().st_size for path in server.paths) / 1e6
     item = fetched(max_instance_mb=largest * 1.1)
