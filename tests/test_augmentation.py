@@ -96,6 +96,8 @@ def test_distances_of_the_sources_stand_beside_their_floors(experiment):
 def test_images_and_detection_of_an_arm_stand_in_one_row_of_the_report_and_the_document(experiment):
     out, found = experiment
     assert json.loads((out / "experiment.json").read_text())["published"] == found["published"]
+    # why a place is empty
+    assert "No masked-region FID of Noise: too few images" in (out / "report.html").read_text()
     arms = [row["label"] for row in found["rows"]]
     assert [row["arm"] for row in found["published"]] == arms
     row = next(row for row in found["published"] if row["arm"] == "Oracle alone")

@@ -81,6 +81,13 @@ def test_a_check_tries_everything_and_starts_nothing(config, medgan_cli, tmp_pat
     assert [path for path in (tmp_path / "queue").rglob("*") if path.is_file()] == []
 
 
+def test_a_check_goes_on_without_a_model(config, medgan_cli, tmp_path):
+    code, out, err = medgan_cli("listen", config(model=str(tmp_path / "absent")), "--check")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()] == ["fail", "ok", "ok", "ok", "fail"]
+    assert "absent" in err
+
+
 def test_without_the_extra_its_name_is_said(config, medgan_cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynetdicom", None)
     code, _, err = medgan_cli("listen", config())

@@ -94,11 +94,13 @@ def check(config: ListenConfig) -> Iterator[tuple[str, Callable[[], object]]]:
 
     The node itself must not be running.
     """
-    translator = load(config)
-    yield f"model, {translator.source} to {translator.target}", lambda: None
+    loaded: list[Translator] = []
+    yield "model", lambda: loaded.append(load(config))
+    # without a model the rest is tried as for MR to CT, which makes no difference to it
+    source, target = (loaded[0].source, loaded[0].target) if loaded else ("MR", "CT")
 
     def open_queue() -> None:
-        with Queue.open(config.queue, translator.source):
+        with Queue.open(config.queue, source):
             pass
 
     yield f"queue in {config.queue.folder}", open_queue
@@ -107,10 +109,10 @@ def check(config: ListenConfig) -> Iterator[tuple[str, Callable[[], object]]]:
             address, port = str(part.address), part.port
             yield f"{name} on {address}:{port}", partial(port_is_free, address, port)
     if config.fetch:
-        queue = Queue(config.queue, translator.source)
+        queue = Queue(config.queue, source)
         fetcher = Fetcher(config.fetch, queue, Journal(), lambda: False)
         yield f"fetch from {config.fetch.url}", fetcher.look
-    for archive in destinations(config.send, config.ae_title, translator.target):
+    for archive in destinations(config.send, config.ae_title, target):
         yield f"send to {archive.name}", archive.check
 
 

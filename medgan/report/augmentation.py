@@ -34,7 +34,7 @@ def froc_plot(rows: Sequence[Row], fppi: Sequence[float], ticks: Sequence[float]
     axes.set_xticks(list(ticks), [rate_text(rate) for rate in ticks])
     axes.set(ylim=(0, 1), xlabel="false positives a scan", ylabel="sensitivity")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=7)
+    axes.legend(loc="best", fontsize=7)
     return png_bytes(canvas)
 
 

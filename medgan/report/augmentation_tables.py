@@ -159,8 +159,19 @@ def _published_caption(document: Document) -> str:
         "scans at the same number n. precision (LUNA16 hits): centre within the nodule's radius, "
         "whole scans; precision (2-D boxes): boxes on axial slices, all slices of the test scans; "
         "both at the threshold fixed on the validation scans, means over seeds. "
-        + _distance_caption(document)
+        + " ".join([_distance_caption(document), *_refusals(document)])
     )
+
+
+def _refusals(document: Document) -> list[str]:
+    """Why a distance is not there, a sentence each."""
+    reasons = [
+        f"No {name} FID of {row['label']}: {row[region]['refused'].rstrip('.')}."
+        for row in document["published"]
+        for region, name in REGIONS.items()
+        if row[region] and "refused" in row[region]
+    ]
+    return list(dict.fromkeys(reasons))
 
 
 def _distance_caption(document: Document) -> str:
