@@ -91,7 +91,7 @@ def _foreground(volume: Volume) -> Mask:
     if volume.modality == "CT":
         foreground = array > CT_THRESHOLD_HU
     else:
-        foreground = _mr_foreground(array.astype(np.float32))
+        foreground = _mr_foreground(array.astype(np.float32, copy=False))
     if not foreground.any() or foreground.all():
         raise DataError(
             "no body can be told from the background",
@@ -105,9 +105,12 @@ def _mr_foreground(array: NDArray[np.float32]) -> Mask:
     """Otsu's threshold of the logarithm, in which a bias field adds rather than multiplies."""
     ceiling = float(np.percentile(array, 99.5)) or float(array.max())
     image = sitk.Median(_image(np.clip(array, 0, ceiling)), [1] * 3)
-    # The floor keeps the zeros of a masked background from being a mode at minus infinity.
-    logarithm = sitk.Log(image / ceiling + 0.02)
-    return _array(sitk.OtsuThreshold(logarithm, 0, 1, 256)).astype(bool)
+    # The floor keeps the zeros of a masked background from being a mode at minus infinity. One
+    # step a line: each image that is not needed any more gives its memory back.
+    image = image / ceiling
+    image = image + 0.02
+    image = sitk.Log(image)
+    return _array(sitk.OtsuThreshold(image, 0, 1, 256)).astype(bool)
 
 
 def _largest_piece(mask: Mask) -> Mask:
