@@ -76,8 +76,7 @@ class Contrastive(Method[Featured]):
             "contrastive_identity": nce * self._contrast(way, same, target, rng),
         }
         terms |= anatomy_losses(weights, source, translated)
-        made.losses.update(of_way(terms, way))
-        return made
+        return made.with_losses(of_way(terms, way))
 
     def _contrast(
         self, way: WayName, result: Tensor, source: Domain, rng: np.random.Generator

@@ -75,8 +75,7 @@ class Cyclic(Method[Generator]):
             unchanged = copied(source.real, translated.image.shape[1])
             terms["pixel"] = reconstruction * weights.pixel * l1(translated.image, unchanged)
         terms |= anatomy_losses(weights, source, translated)
-        made.losses.update(of_way(terms, way))
-        return made
+        return made.with_losses(of_way(terms, way))
 
 
 def _shares(weights: LossConfig, step: int) -> tuple[float, float]:

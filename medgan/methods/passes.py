@@ -37,6 +37,10 @@ class GeneratorPass:
         """Of a translation, without losses yet."""
         return cls({}, made.image, 1 - made.background, source)
 
+    def with_losses(self, losses: Losses) -> Self:
+        """The same with the terms that it costs."""
+        return replace(self, losses=losses)
+
     def seen(self, judges: Judges) -> Tensor:
         """What was made, as the judges of its domain see it."""
         return judges.view(self.fake, self.foreground, self.source.context)
