@@ -131,11 +131,15 @@ def test_a_run_that_stopped_ends_as_if_it_had_not(config_file, medgan_cli, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "update", interrupted)
-        assert medgan_cli("train", config_file, "--out", broken)[0] == 130
+        code, _, err = medgan_cli("train", config_file, "--out", broken)
+    assert code == 130
+    again = err.split("goes on: medgan ")[1].splitlines()[0].split()
     assert len((broken / "metrics.jsonl").read_text().splitlines()) == 4
-    for _ in range(2):
-        # the second time there is nothing left to do
-        assert medgan_cli("train", "--resume", broken)[0] == 0
+    for step in (2, 4):
+        # a checkpoint every two steps; the second time there is nothing left to do
+        code, _, err = medgan_cli(*again)
+        assert code == 0
+        assert f"going on from step {step} of" in err
         for name in ("metrics.jsonl", "checkpoints/last/state.safetensors",
                      "checkpoints/last/model.safetensors"):  # fmt: skip
             assert (broken / name).read_bytes() == (whole / name).read_bytes(), name

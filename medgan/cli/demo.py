@@ -28,7 +28,7 @@ def command(
     from medgan.cli.progress import training_progress
     from medgan.recipes.demo import demo
 
-    with training_progress() as on_step:
+    with training_progress(again=f"medgan demo --out {out}") as on_step:
         metrics = demo(out, seed, overrides or (), on_step)
     emit_json(metrics, json_target)
     table = Table("", "MAE (HU)", "bone Dice", title=f"{metrics['cases']} phantom heads not seen")

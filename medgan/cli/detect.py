@@ -84,7 +84,9 @@ def train(
     judge = [scan for scan in luna.scans if scan.subset in known]
     if known and not judge:
         raise ConfigError("no scan in the validation's subsets", measured=sorted(known))
-    with training_progress(settings.training.steps if resume is None else None) as on_step:
+    steps = settings.training.steps if resume is None else None
+    again = f"the same with --resume {resume or out} in place of --out and configuration"
+    with training_progress(steps, again=again) as on_step:
         if resume is not None:
             resume_detector(learn, resume, validation=judge, on_step=on_step)
         else:

@@ -13,11 +13,15 @@ LINE_EVERY_S = 30.0
 
 @contextmanager
 def training_progress(
-    steps: int | None = None,
+    steps: int | None = None, *, again: str
 ) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Yield a function to call with the step and its losses; ``steps`` where known.
+    """Yield a function to call with the step and its losses.
 
     Of several processes the first one shows how far all are.
+
+    Args:
+        steps: in all, where known.
+        again: the command that goes on with the training, told to who interrupts it.
     """
     out = console()
     shown = out.is_terminal and is_first_process()
@@ -42,4 +46,10 @@ def training_progress(
                 out.print(f"step {step}{total} {shown}", highlight=False)
                 last = time.monotonic()
 
-        yield on_step
+        try:
+            yield on_step
+        except KeyboardInterrupt:
+            if is_first_process():
+                told = f"Interrupted. From the last checkpoint goes on: {again}"
+                out.print(told, highlight=False, markup=False)
+            raise

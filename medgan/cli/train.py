@@ -39,11 +39,16 @@ def command(
 
     if resume is not None:
         settings = RunFolder(resume).config()
-        with training_progress(settings.training.steps) as on_step:
+        with training_progress(settings.training.steps, again=_again(resume)) as on_step:
             training.resume(resume, on_step)
     else:
         assert config is not None
         settings = load_config(config, overrides or ())
-        with training_progress(settings.training.steps) as on_step:
-            training.train(settings, out or Path("runs") / settings.name, on_step)
+        run = out or Path("runs") / settings.name
+        with training_progress(settings.training.steps, again=_again(run)) as on_step:
+            training.train(settings, run, on_step)
     Processes().leave()
+
+
+def _again(run: Path) -> str:
+    return f"medgan train --resume {run}"

@@ -374,6 +374,7 @@ class Trainer:
                 limit=self.config.training.steps,
             )
         if self.processes.first:
+            _log.info("going on from step %d of %d", self.step, self.config.training.steps)
             self.run.cut_back(self.step)
 
 
