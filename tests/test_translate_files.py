@@ -42,9 +42,9 @@ class Doubling:
 def unmeasured(monkeypatch):
     """Arrays of one value stand in for scans here: no body is in them that could be judged."""
 
-    def examine(translator, result, source, *, findings=(), repairs=(), warnings=()):
+    def examine(translator, result, source, *, fingerprint, findings=(), repairs=(), warnings=()):
         return QualityRecord(
-            "", source, "", {}, "fp32", "", None, findings, None, repairs, warnings
+            "", source, fingerprint, "", {}, "fp32", "", None, findings, None, repairs, warnings
         )
 
     monkeypatch.setattr(job, "examine", examine)
@@ -169,6 +169,26 @@ def test_a_file_of_others_stays_unless_it_may_be_replaced(tmp_path):
         assert (read_volume(theirs).array == 7).all()
     done(source.parent, tmp_path / "out", overwrite=True)
     assert (read_volume(theirs).array == 6).all()
+
+
+@pytest.mark.parametrize("other", ["scan", "model", "record"])
+def test_a_file_named_that_is_another_result_is_refused(tmp_path, other):
+    source, target = write(tmp_path / "t1.nii"), tmp_path / "ct.nii"
+    done(source, target)
+    if other == "scan":
+        source = write(tmp_path / "another.nii", value=5)
+    elif other == "record":
+        target.with_name("ct.nii.qc.json").write_text("{")
+    model = "two" if other == "model" else "one"
+    before = target.read_bytes()
+    (row,) = done(source, target, model=model)
+    assert (row.status, row.output) == ("failed", None)
+    assert "ct.nii: is there already" in row.error
+    assert "--overwrite" in row.error
+    assert target.read_bytes() == before
+    assert done(source, target, model=model, overwrite=True)[0].status == "translated"
+    (row,) = done(source, target, model=model)
+    assert (row.status, row.reason) == ("skipped", "finished before")
 
 
 def test_a_fault_of_one_file_is_a_row_not_an_end(tmp_path):

@@ -141,7 +141,8 @@ def _finish(rows: Sequence["Row"], src: Path, json_target: str | None) -> None:
     emit_json({"files": rows}, json_target)
     out = result_console(json_target)
     for row in rows:
-        out.print(f"{row.status:10} {row.label}", markup=False, highlight=False)
+        reason = f": {row.reason}" if row.reason else ""
+        out.print(f"{row.status:10} {row.label}{reason}", markup=False, highlight=False)
         for remark in (*row.repairs, *row.warnings):
             print(f"medgan: {row.label}: {remark}", file=sys.stderr)
     failed = [row for row in rows if row.status == "failed"]

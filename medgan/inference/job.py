@@ -142,6 +142,7 @@ def _examine(
         translator,
         result,
         pseudonym(entry.series_uid if entry else job.source.name),
+        fingerprint=job.seed,
         findings=findings,
         repairs=repairs,
         warnings=warnings,

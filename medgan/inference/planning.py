@@ -12,7 +12,7 @@ from medgan.inference.batch import MADE, Batch, Task, refused
 from medgan.inference.choice import Chosen, Left, choose_sources
 from medgan.inference.job import Irregular
 from medgan.inference.outputs import To, format_for, format_of, place_of, require_apart
-from medgan.inference.quality import record_path
+from medgan.inference.quality import fingerprint_of, record_path
 from medgan.inference.translator import Translator
 from medgan.io import SUFFIXES
 from medgan.io.batch.cluster import Cluster
@@ -114,7 +114,7 @@ def plan(request: Request, translator: Translator) -> Batch:
     read = [path for source in tree.sources for path in source.paths]
     require_apart(labels, target, [*read, *request.also])
     planner = _Planner(
-        request, translator, tree.root, target, {} if named else read_manifest(target)
+        request, translator, tree.root, target, None if named else read_manifest(target)
     )
     tasks = [planner.left(left) for left in choice.left]
     tasks += [planner.task(chosen, format_for(chosen, to), p) for chosen, p in places.items()]
@@ -213,12 +213,13 @@ class _Planner:
         translator: Translator,
         root: Path,
         target: Path,
-        records: dict[Key, Record],
+        records: dict[Key, Record] | None,
     ) -> None:
+        """Of a single file that was named there are no records."""
         self.request, self.translator, self.root = request, translator, root
-        self.target, self.records = target, records
+        self.target, self.named, self.records = target, records is None, records or {}
         self.moment = request.created or now()
-        self.made = {r.output for r in records.values() if r.status in (*MADE, "pending")}
+        self.made = {r.output for r in self.records.values() if r.status in (*MADE, "pending")}
 
     def left(self, left: Left) -> Task:
         """The record of something that is not to be translated."""
@@ -228,10 +229,10 @@ class _Planner:
     def task(self, chosen: Chosen, kind: Format, place: str) -> Task:
         """What is to be done for one source."""
         source, overwrite = chosen.source, self.request.overwrite
-        mark = self._fingerprint(chosen, kind, place)
+        mark = self._fingerprint(chosen, kind)
         record = Record(source.name, source.part, "pending", place, self.moment, mark)
         before = self.records.get(record.key)
-        if before and before.fingerprint == mark:
+        if before and (before.fingerprint, before.output) == (mark, place):
             if self._keeps(before) and not overwrite:
                 return Task(before)
             record = replace(record, created=self.request.created or before.created)
@@ -239,8 +240,20 @@ class _Planner:
         if there and kind == "dicom" and not self._is_ours(place):
             return Task(refused(record, _foreign(place), self.root))
         if there and kind != "dicom" and not (overwrite or self._is_ours(place)):
-            return Task(replace(record, status="skipped", error="is there already"))
+            return Task(self._left_standing(record))
         return Task(record, source, dicom=kind == "dicom")
+
+    def _left_standing(self, record: Record) -> Record:
+        """Of a file that is there and in no manifest.
+
+        In a folder it is left alone. One that was named was meant to become this very result: if
+        it is not, who goes on with it would take another scan's for it.
+        """
+        if not self.named:
+            return replace(record, status="skipped", error="is there already")
+        if fingerprint_of(self.target / record.output) == record.fingerprint:
+            return replace(record, status="skipped", error="finished before")
+        return refused(record, _another(record.output), self.root)
 
     def earlier_but(self, tasks: Iterable[Task]) -> Iterable[Record]:
         """The records of results in the manifest that no task is about.
@@ -250,7 +263,7 @@ class _Planner:
         ours = {task.record.key for task in tasks}
         return [r for key, r in self.records.items() if key not in ours and r.output]
 
-    def _fingerprint(self, chosen: Chosen, kind: Format, place: str) -> str:
+    def _fingerprint(self, chosen: Chosen, kind: Format) -> str:
         """A hash of all that a result follows from, as far as is known without reading it."""
         request = self.request
         options = Options(kind, request.irregular)
@@ -260,7 +273,6 @@ class _Planner:
             request.direction,
             request.details,
             request.strict,
-            place,
             *map(content_sha256, request.also),
         ]
         if self.translator.bf16:
@@ -279,6 +291,14 @@ class _Planner:
         return place in self.made and (
             result.is_file() or all(_PLANE.fullmatch(path.name) for path in result.iterdir())
         )
+
+
+def _another(place: str) -> OutputError:
+    return OutputError(
+        "is there already, and not known as the result of this scan, model and options",
+        where=place,
+        remedy="Name another file, or replace it with --overwrite",
+    )
 
 
 def _foreign(place: str) -> OutputError:

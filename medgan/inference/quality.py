@@ -1,5 +1,6 @@
 """The record beside every result: how it was made, what it holds, and what warns of it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ class QualityRecord:
     Attributes:
         medgan: version that made it.
         source: pseudonym of what was translated.
+        fingerprint: hash of all that the result follows from, by which a finished one is known
+            again; None where nothing is to be.
         direction: e.g. "MR to CT".
         model: name, sha256, licence and intended use.
         precision: "fp32" or "bf16", of the networks' arithmetic.
@@ -37,6 +40,7 @@ class QualityRecord:
 
     medgan: str
     source: str
+    fingerprint: str | None
     direction: str
     model: dict[str, str]
     precision: str
@@ -56,6 +60,15 @@ class QualityRecord:
         write_json(record_path(result), asdict(self))
 
 
+def fingerprint_of(result: Path) -> str | None:
+    """What a finished result follows from; None where its record is missing, or says nothing."""
+    try:
+        document = json.loads(record_path(result).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document.get("fingerprint") if isinstance(document, dict) else None
+
+
 def record_path(result: Path) -> Path:
     """Where the record of a result lies: its whole name and the ending ``.qc.json``.
 
@@ -69,6 +82,7 @@ def examine(
     result: VolumeTranslation,
     source: str,
     *,
+    fingerprint: str | None = None,
     findings: Sequence[Finding] = (),
     repairs: Sequence[str] = (),
     warnings: Sequence[str] = (),
@@ -79,6 +93,7 @@ def examine(
         translator: that made it.
         result: what it made.
         source: pseudonym of what was translated.
+        fingerprint: of all that the result follows from.
         findings: made before.
         repairs: what was done to irregular geometry.
         warnings: what else is odd about the source.
@@ -95,6 +110,7 @@ def examine(
     return QualityRecord(
         medgan=__version__,
         source=source,
+        fingerprint=fingerprint,
         direction=f"{translator.source} to {translator.target}",
         model={
             "name": str(card.provenance.get("name", "")),
