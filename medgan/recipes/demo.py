@@ -65,8 +65,8 @@ def demo(
                          "source": scans["mr"], "target": scans["ct"]}  # fmt: skip
     document["training"]["seed"] = seed
     document["evaluation"] = [
-        {"name": f"head_{i}", "source": mr, "target": ct}
-        for i, (mr, ct) in enumerate(zip(scans["test_mr"], scans["test_ct"], strict=True), 1)
+        {"name": Path(mr).name.removesuffix(".nii.gz"), "source": mr, "target": ct}
+        for mr, ct in zip(scans["test_mr"], scans["test_ct"], strict=True)
     ]
     config: TrainConfig = parse_config(document, overrides, where="demo.yaml")
     cases = mr_ct.run(config, out / "run", on_step=on_step)
