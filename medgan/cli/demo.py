@@ -1,5 +1,6 @@
 """``medgan demo``: the main job on generated phantoms."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,12 +23,17 @@ def command(
 
     Example: medgan demo --out demo
     """
+    import torch
     from rich.table import Table
 
     from medgan.cli.console import emit_json, result_console
     from medgan.cli.progress import training_progress
     from medgan.recipes.demo import demo
 
+    if "OMP_NUM_THREADS" not in os.environ:
+        # two threads take a third off the steps of so small a network, but where other programs run
+        # they wait for one another and take ten times as long as one
+        torch.set_num_threads(1)
     with training_progress(again=f"medgan demo --out {out}") as on_step:
         metrics = demo(out, seed, overrides or (), on_step)
     emit_json(metrics, json_target)

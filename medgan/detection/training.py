@@ -29,6 +29,7 @@ from medgan.io.files import write_json
 from medgan.models.tensor_file import load_tensors, load_weights, prefixed, save_tensors
 from medgan.training.checkpoint import optimiser_tensors, restore_optimiser
 from medgan.training.run_folder import RunFolder
+from medgan.training.thread_watch import ThreadWatch
 
 WEIGHT_DECAY = 1e-4
 
@@ -150,6 +151,7 @@ class DetectorTrainer:
         """Run to the last step."""
         settings = self.config.training
         started, first = time.perf_counter(), self.step
+        watch = ThreadWatch.on(self.accelerator.device)
         ahead: Future[PatchBatch] | None = None
         with ThreadPoolExecutor(1) as loader:
             while self.step < settings.steps:
@@ -161,6 +163,8 @@ class DetectorTrainer:
                 if not last and not self._mines(self.step):
                     ahead = loader.submit(self.sampler.at, self.step + 1, self.hard)
                 losses = self.update(batch.to(self.accelerator.device))
+                if remark := watch.remark(self.step - first):
+                    _log.warning("%s", remark)
                 if last or self.step % settings.log_every == 0:
                     seconds = (time.perf_counter() - started) / (self.step - first)
                     self._log_step(losses, seconds)

@@ -54,6 +54,7 @@ def run_experiment(
     require_same_trainings(planned)
     make_folder(out)
     write_text(out / "config.yaml", dump_config(config))
+    on_event("scans: opened, or drawn where they are phantoms and not there yet")
     material = prepare_material(config, out, jobs)
     counts = ", ".join(f"{len(scans)} {group}" for group, scans in material.groups.items())
     on_event(f"scans: {counts}; left out: {len(material.problems)}")

@@ -101,11 +101,10 @@ def _make_phantoms(folder: Path, first_seed: int) -> dict[str, list[str]]:
         for name, offset in zip(names[group], seeds, strict=True):
             if not (folder / name).exists():
                 missing.setdefault(first_seed + offset, []).append(folder / name)
-    if missing:
-        _log.info("drawing %d phantom heads", len(missing))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(_scan_to_files, missing.keys(), missing.values()):
-            pass
+        heads = pool.map(_scan_to_files, missing.keys(), missing.values())
+        for number, _ in enumerate(heads, 1):
+            _log.info("phantom head %d of %d", number, len(missing))
     return names
 
 

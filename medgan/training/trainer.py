@@ -28,6 +28,7 @@ from medgan.training.history_pool import HistoryPool
 from medgan.training.monitor import Monitor, Translated
 from medgan.training.processes import Processes
 from medgan.training.run_folder import RunFolder
+from medgan.training.thread_watch import ThreadWatch
 from medgan.training.tracking import Tracker
 from medgan.training.validation import Validator
 
@@ -129,6 +130,7 @@ class Trainer:
         settings, share = self.config.training, self.processes.share
         self._begin_together()
         started, first = time.perf_counter(), self.step
+        watch = ThreadWatch.on(self.accelerator.device)
         with ThreadPoolExecutor(1) as loader:
             ahead = loader.submit(self.batches.at, self.step + 1, share)
             while self.step < settings.steps:
@@ -137,6 +139,8 @@ class Trainer:
                 if self.step < settings.steps:
                     ahead = loader.submit(self.batches.at, self.step + 1, share)
                 losses = self.update(batch)
+                if remark := watch.remark(self.step - first):
+                    _log.warning("%s", remark)
                 last = self.step == settings.steps
                 if last or self.step % settings.log_every == 0:
                     record = {k: v.item() for k, v in self.processes.mean(losses).items()}
