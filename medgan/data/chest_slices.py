@@ -15,6 +15,7 @@ from medgan.data.luna16_scan import Luna16Scan
 from medgan.data.phantom_library import training_seeds, validation_seeds
 from medgan.data.samples import Image, Mask, Sample, SamplePair
 from medgan.errors import DataError, MedganError
+from medgan.io.pace import paced
 from medgan.phantoms.ct import correlated_noise
 from medgan.phantoms.thorax import scan_thorax
 from medgan.volumes.intensity import WindowScale
@@ -199,7 +200,7 @@ def _chests(scans: Sequence[Luna16Scan], preparation: PreparationConfig) -> Iter
 
 
 def _phantoms(seeds: range, preparation: PreparationConfig) -> Iterator[Chest]:
-    for seed in seeds:
+    for seed in paced(seeds, _log, "phantom thorax", len(seeds)):
         rng = np.random.default_rng([seed, _PHANTOM_STREAM])
         sizes = tuple(rng.uniform(*_DIAMETERS_MM, _NODULES).tolist())
         try:

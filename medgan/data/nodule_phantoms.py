@@ -1,5 +1,6 @@
 """Phantoms of one place in a lung, without and with a nodule, to learn both ways from."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +14,7 @@ from medgan.data.nodule_shapes import DENSITIES, Density
 from medgan.data.phantom_library import training_seeds, validation_seeds
 from medgan.data.samples import Image, NodulePair, Sample
 from medgan.errors import ConfigError, DataError
+from medgan.io.pace import paced
 from medgan.phantoms.thorax_patch import nodule_patch
 from medgan.volumes.intensity import WindowScale
 
@@ -22,6 +24,8 @@ LARGEST_SHARE = 0.7
 
 VALIDATION_PATCHES = 4
 """Patches of each anatomy that only judges."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +145,7 @@ def largest_mm(preparation: PreparationConfig) -> float:
 def _places(seeds: range, patches: int, preparation: PreparationConfig) -> Iterator[PhantomPlace]:
     size, spacing_mm = cubic_patch(preparation)
     largest = min(30.0, largest_mm(preparation))
-    for seed in seeds:
+    for seed in paced(seeds, _log, "phantom thorax", len(seeds)):
         for index in range(patches):
             # Every fourth is as large as LUNA16's, of which most fill a thousandth of a patch.
             rng = np.random.default_rng([seed, index])

@@ -1,6 +1,7 @@
 """Labels of phantom heads, made once and kept on disk."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from medgan.io.files import writing
+from medgan.io.pace import paced
 
 LABEL_MODULES = (
     "anatomy", "brain", "canvas", "face", "neck", "noise", "shapes", "tissues", "vault",
@@ -26,6 +28,8 @@ LOWEST_MM = (-125.0, -40.0)
 """Where a scan ends below, about the head's centre; axial slices do not show it."""
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 def training_seeds(heads: int) -> range:
@@ -57,7 +61,7 @@ def new_array(path: Path, shape: tuple[int, ...]) -> Iterator[NDArray[np.uint8]]
 
 
 def of_every_head(make: Callable[[int], T], seeds: range) -> Iterator[T]:
-    """What ``make`` makes of every seed, in order, on all cores."""
+    """What ``make`` makes of every seed, in order, on all cores; the log says how far it is."""
     # threads: NumPy lets go of the interpreter's lock, and forking beside torch can hang
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(make, seeds)
+        yield from paced(pool.map(make, seeds), _log, "phantom head", len(seeds))

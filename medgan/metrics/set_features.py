@@ -1,7 +1,6 @@
 """The features of a whole set, kept in files so that their number does not fill the memory."""
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medgan.errors import DataError, MedganError
+from medgan.io.pace import paced
 from medgan.metrics.extractor import FeatureExtractor
 from medgan.metrics.image_sets import ImageSet, SetEntry
 from medgan.metrics.set_regions import Kind, Plane, RegionRule, Sample, samples
 
 PICTURES_AT_ONCE = 16
-
-SAID_EVERY_S = 10.0
-"""The log says how far a set is as often as that: images are slices or scans of half a minute."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,16 +86,13 @@ def extract_set(
         features = extractor.extract([sample.image for sample in batch])
         rows.append(features, [sample.patient for sample in batch])
 
-    said = time.monotonic()
-    for number, entry in enumerate(images.entries, 1):
+    what = f"{folder.name} set: image"
+    for entry in paced(images.entries, _log, what, len(images.entries)):
         for sample in _samples(entry, rule):
             kinds.add(sample.kind)
             waiting.setdefault(sample.plane, []).append(sample)
             if len(waiting[sample.plane]) == (1 if rule.volumes else PICTURES_AT_ONCE):
                 flush(sample.plane)
-        if time.monotonic() - said > SAID_EVERY_S:
-            _log.info("%s set: image %d of %d", folder.name, number, len(images.entries))
-            said = time.monotonic()
     for plane in list(waiting):
         flush(plane)
     if not planes:

@@ -20,6 +20,7 @@ from medgan.io import read_volume, split_suffix, write_volume
 from medgan.io.batch.manifest import now
 from medgan.io.dicom.write import Identity, write_series
 from medgan.io.files import write_json
+from medgan.io.pace import paced
 from medgan.metrics.aggregates import jsonable
 from medgan.metrics.pairs import PairResult
 from medgan.phantoms.scan import scan_head
@@ -103,8 +104,8 @@ def _make_phantoms(folder: Path, first_seed: int) -> dict[str, list[str]]:
                 missing.setdefault(first_seed + offset, []).append(folder / name)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         heads = pool.map(_scan_to_files, missing.keys(), missing.values())
-        for number, _ in enumerate(heads, 1):
-            _log.info("phantom head %d of %d", number, len(missing))
+        for _ in paced(heads, _log, "phantom head", len(missing)):
+            pass
     return names
 
 
