@@ -204,6 +204,23 @@ def test_what_is_not_whole_or_not_up_to_date_is_made_again(
         assert found == whole
 
 
+def test_a_folder_is_known_again_after_its_source_was_refused_once(
+    ct: Volume, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in" / "scan.nii.gz", tmp_path / "out"
+    source.parent.mkdir()
+    write_volume(ct, source)
+    assert convert(source.parent, out, "--to", "dicom") == 0
+    result, whole = files_below(out / "scan"), source.read_bytes()
+    for _ in range(2):
+        source.write_bytes(whole[:-200])
+        assert convert(source.parent, out, "--to", "dicom") == 1
+        assert files_below(out / "scan") == result
+    write_volume(ct.with_array(ct.array + 1), source)
+    assert convert(source.parent, out, "--to", "dicom") == 0
+    assert files_below(out / "scan") != result
+
+
 def test_two_workers_give_what_one_gives(
     studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

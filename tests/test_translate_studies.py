@@ -147,3 +147,17 @@ def test_results_laid_into_the_tree_do_not_lie_among_the_slices_of_their_series(
     alone = tree / "ax"
     done(planned(alone, alone))
     assert (alone / "synthetic_ct" / "0001.dcm").is_file()
+
+
+def test_a_result_is_known_again_after_its_source_was_refused_once(
+    study: Path, planned: Make, tmp_path: Path
+) -> None:
+    out, plane = tmp_path / "out", study / "one" / "mr" / "0003.dcm"
+    done(planned(study, out))
+    result, whole = contents(out / "one" / "synthetic_ct"), plane.read_bytes()
+    for _ in range(2):
+        plane.write_bytes(whole[:-100])
+        assert statuses(done(planned(study, out)))["one/mr"] == "failed"
+        assert contents(out / "one" / "synthetic_ct") == result
+    plane.write_bytes(whole)
+    assert statuses(done(planned(study, out)))["one/mr"] == "translated"

@@ -219,7 +219,7 @@ class _Planner:
         self.request, self.translator, self.root = request, translator, root
         self.target, self.named, self.records = target, records is None, records or {}
         self.moment = request.created or now()
-        self.made = {r.output for r in self.records.values() if r.status in (*MADE, "pending")}
+        self.made = {r.output for r in self.records.values() if r.files or r.status == "pending"}
 
     def left(self, left: Left) -> Task:
         """The record of something that is not to be translated."""
@@ -232,10 +232,12 @@ class _Planner:
         mark = self._fingerprint(chosen, kind)
         record = Record(source.name, source.part, "pending", place, self.moment, mark)
         before = self.records.get(record.key)
-        if before and (before.fingerprint, before.output) == (mark, place):
-            if self._keeps(before) and not overwrite:
-                return Task(before)
-            record = replace(record, created=self.request.created or before.created)
+        if before:
+            if before.fingerprint == mark:
+                if self._keeps(before) and not overwrite:
+                    return Task(before)
+                record = replace(record, created=self.request.created or before.created)
+            record = record.over(before)
         there = (self.target / place).exists()
         if there and kind == "dicom" and not self._is_ours(place):
             return Task(refused(record, _foreign(place), self.root))

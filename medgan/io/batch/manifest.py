@@ -5,10 +5,10 @@ import io
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from medgan.errors import FileError
 from medgan.io.files import output_errors, shown, writing
@@ -36,7 +36,8 @@ class Record:
         created: when the conversion was first planned, ISO 8601; what goes into DICOM results.
             Empty, like the fingerprint, where nothing was to be converted.
         fingerprint: of the source's files and of all that the result follows from.
-        files: number of files written.
+        files: number of files of the result; where the source was refused, of an earlier one that
+            still stands there.
         bytes: size of them all.
         repairs: what was done to irregular geometry.
         warnings: what is odd about the values.
@@ -61,6 +62,10 @@ class Record:
     def key(self) -> Key:
         """By which an earlier record of the same conversion is found."""
         return self.source, self.part, self.output
+
+    def over(self, before: Self) -> Self:
+        """This one, which still knows the result that it may replace, should it be refused."""
+        return replace(self, files=before.files, bytes=before.bytes)
 
 
 def now() -> str:

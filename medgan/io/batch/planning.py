@@ -209,10 +209,12 @@ def _whole_series(sources: Iterable[Source], options: Options) -> list[Source]:
 def _task(request: Request, source: Source, record: Record, there: Standing) -> Task:
     """What is to be done for one source, given what stands in the target."""
     before = there.records.get(record.key)
-    if before and before.fingerprint == record.fingerprint:
-        if there.keeps(before) and not request.overwrite:
-            return Task(before)
-        record = replace(record, created=before.created)
+    if before:
+        if before.fingerprint == record.fingerprint:
+            if there.keeps(before) and not request.overwrite:
+                return Task(before)
+            record = replace(record, created=before.created)
+        record = record.over(before)
     try:
         there.require_replaceable(record.output, overwrite=request.overwrite)
     except OutputError as error:
