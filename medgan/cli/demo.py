@@ -34,7 +34,7 @@ def command(
         # two threads take a third off the steps of so small a network, but where other programs run
         # they wait for one another and take ten times as long as one
         torch.set_num_threads(1)
-    with training_progress(again=f"medgan demo --out {out}") as on_step:
+    with training_progress(again="the same command") as on_step:
         metrics = demo(out, seed, overrides or (), on_step)
     emit_json(metrics, json_target)
     table = Table("", "MAE (HU)", "bone Dice", title=f"{metrics['cases']} phantom heads not seen")

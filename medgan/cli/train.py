@@ -1,5 +1,6 @@
 """``medgan train``: from a configuration to a run folder, or on from where one stopped."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -51,4 +52,4 @@ def command(
 
 
 def _again(run: Path) -> str:
-    return f"medgan train --resume {run}"
+    return f"medgan train --resume {shlex.quote(str(run))}"
