@@ -4,6 +4,9 @@ import pytest
 
 from medgan.errors import DataError
 from medgan.io import read_volume
+from medgan.phantoms.from_ct import anatomy_of
+from medgan.phantoms.mr import add_rician_noise
+from medgan.phantoms.randomised import random_tissue_values
 from medgan.volumes import Volume
 from medgan.volumes.masks import body_mask, dilate_mm
 
@@ -79,6 +82,29 @@ def test_mr_is_separated_whatever_its_noise_bias_and_unit(contrast):
     assert dice(*masks) > 0.999
 
 
+@pytest.mark.parametrize("scalp_mm", [4, 8])
+def test_a_thin_scalp_over_dark_bone_is_the_surface_of_an_mr(scalp_mm):
+    x, y, z = places()
+    body, _ = head()
+    skull = _shrunken(x, y, z, scalp_mm)
+    brain = _shrunken(x, y, z, scalp_mm + 7)
+    signal = np.select([brain, skull, body], [0.8, 0.02, 1.0], 0.0)
+    ghost = (x + 55) ** 2 + (y - 55) ** 2 < 6**2
+    signal[ghost] = 0.4
+    rng = np.random.default_rng(0)
+    array = np.abs(signal + 0.02 * (rng.normal(size=SHAPE) + 1j * rng.normal(size=SHAPE)))
+    mask = body_mask(volume(array, "MR"))
+    assert mask[skull].mean() > 0.995
+    assert dice(mask, body) > 0.98
+    assert not mask[ghost].any()
+
+
+def _shrunken(x, y, z, margin_mm):
+    """The head, its surface taken off."""
+    a, b, c = 40 - margin_mm, 50 - margin_mm, 30 - margin_mm
+    return (x / a) ** 2 + (y / b) ** 2 + (np.maximum(z, 0) / c) ** 2 < 1
+
+
 def test_the_mask_turns_with_the_image():
     array = ct(*head())
     mask = body_mask(volume(array, "CT"))
@@ -120,6 +146,16 @@ def test_ct_and_mr_templates_of_one_space_get_like_masks(medgan_data):
     ]
     assert dice(masks[0], masks[1]) > 0.93
     assert dice(masks[1], masks[2]) > 0.93
+
+
+def test_no_bone_is_lost_in_mr_of_a_real_head_with_a_thin_scalp(medgan_data):
+    path = medgan_data / "invesalius_cranium_ct" / "cranium_ct_hu.nii.gz"
+    anatomy = anatomy_of(read_volume(path), seed=0)
+    rng = np.random.default_rng(0)
+    image = random_tissue_values(rng, "t1").signal[anatomy.labels.array]
+    mr = anatomy.labels.with_array(add_rician_noise(image, rng, 0.03), modality="MR")
+    bone = anatomy.ct.array > 300
+    assert body_mask(mr)[bone].mean() > 0.999
 
 
 def test_the_table_of_a_real_scan_is_left_out(medgan_data):

@@ -23,7 +23,7 @@ from medgan.io.metaimage import data_file
 from medgan.volumes import Modality, Volume
 from medgan.volumes.intensity import scale_from_dict
 
-FORMAT = 3
+FORMAT = 4
 """To be raised whenever preparation changes what it makes from the same input."""
 
 _SIDECAR = "prepared.json"

@@ -21,6 +21,9 @@ DETACH_MM = 2.5
 Shells of tables and head holders are 1 to 3 mm thick; at 4 mm the tip of a nose came off too.
 """
 
+SPECK_MM3 = 1000.0
+"""Pieces of MR foreground smaller than this are noise; the scalp is larger."""
+
 SEAL_MM = 6.0
 """Openings up to twice this wide (nostrils, ear canals, lips) do not let the outside in."""
 
@@ -30,7 +33,8 @@ def body_mask(volume: Volume) -> Mask:
 
     CT is thresholded at -300 HU, MR where a smoothed logarithm of the signal separates best into
     background and tissue. The largest piece that survives an opening is the patient; it gets its
-    own surface back, and every cavity is filled: sinuses, mouth, airways, lungs.
+    own surface back, and every cavity is filled: sinuses, mouth, airways, lungs. MR is filled
+    first: its dark skull parts the brain from a scalp that would not survive by itself.
 
     Args:
         volume: CT in HU or MR in arbitrary units, any orientation.
@@ -42,6 +46,8 @@ def body_mask(volume: Volume) -> Mask:
         DataError: the image is constant, holds no body, or is a LABEL.
     """
     foreground = _foreground(volume)
+    if volume.modality == "MR":
+        foreground = _filled(_without_specks(foreground, volume.spacing_mm), volume.spacing_mm)
     depth = max(DETACH_MM, min(volume.spacing_mm))
     largest = _largest_piece(_erode_mm(foreground, volume.spacing_mm, depth))
     if not largest.any():
@@ -49,7 +55,8 @@ def body_mask(volume: Volume) -> Mask:
     # One voxel more than was eroded, so that a curved surface comes back entire.
     reach = depth + max(volume.spacing_mm)
     body = foreground & dilate_mm(largest, volume.spacing_mm, reach)
-    return _filled(body, volume.spacing_mm)
+    # Not before, for CT: table and patient enclose the air between them.
+    return _filled(body, volume.spacing_mm) if volume.modality == "CT" else body
 
 
 def dilate_mm(mask: Mask, spacing_mm: tuple[float, float, float], margin_mm: float) -> Mask:
@@ -116,6 +123,14 @@ def _mr_foreground(array: NDArray[np.float32]) -> Mask:
 def _largest_piece(mask: Mask) -> Mask:
     labels = sitk.RelabelComponent(sitk.ConnectedComponent(_image(mask)), sortByObjectSize=True)
     return np.asarray(_array(labels) == 1)
+
+
+def _without_specks(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
+    """The pieces of some size; all of them where none has it."""
+    fewest = int(np.ceil(SPECK_MM3 / np.prod(spacing_mm)))
+    pieces = sitk.ConnectedComponent(_image(mask))
+    large = _array(sitk.RelabelComponent(pieces, minimumObjectSize=fewest)) > 0
+    return large if large.any() else mask
 
 
 def _filled(body: Mask, spacing_mm: tuple[float, float, float]) -> Mask:
