@@ -24,6 +24,12 @@ Shells of tables and head holders are 1 to 3 mm thick; at 4 mm the tip of a nose
 SPECK_MM3 = 1000.0
 """Pieces of MR foreground smaller than this are noise; the scalp is larger."""
 
+TWO_GROUPS = 0.8
+"""Share of the variance that lies between two groups of values. The best split of one uniform
+distribution has 0.75, of a normal one 0.64."""
+
+_BINS = 256
+
 SEAL_MM = 6.0
 """Openings up to twice this wide (nostrils, ear canals, lips) do not let the outside in."""
 
@@ -117,7 +123,33 @@ def _mr_foreground(array: NDArray[np.float32]) -> Mask:
     image = image / ceiling
     image = image + 0.02
     image = sitk.Log(image)
-    return _array(sitk.OtsuThreshold(image, 0, 1, 256)).astype(bool)
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.SetNumberOfHistogramBins(_BINS)
+    otsu.Execute(image)
+    values = sitk.GetArrayViewFromImage(image).T
+    return np.asarray(values > _below_dim_tissue(values, otsu.GetThreshold()))
+
+
+def _below_dim_tissue(values: NDArray[np.float32], threshold: float) -> float:
+    """Otsu's threshold of what lies below a first one, where that is two groups; else the first.
+
+    Bright fluid or fat takes the first threshold above scalp and muscle. Two groups have most of
+    their variance between them (Otsu, IEEE Trans SMC 9 (1979) 62).
+    """
+    lowest = float(values.min())
+    if not lowest < threshold:
+        return threshold
+    counts, edges = np.histogram(values, _BINS, range=(lowest, threshold))
+    share = counts / counts.sum()
+    places = (edges[1:] + edges[:-1]) / 2
+    below, moment = np.cumsum(share)[:-1], np.cumsum(share * places)[:-1]
+    mean = float((share * places).sum())
+    variance = float((share * (places - mean) ** 2).sum())
+    parted = (below > 0) & (below < 1)
+    between = np.zeros_like(below)
+    between[parted] = (mean * below - moment)[parted] ** 2 / (below * (1 - below))[parted]
+    best = int(between.argmax())
+    return float(edges[best + 1]) if between[best] > TWO_GROUPS * variance else threshold
 
 
 def _largest_piece(mask: Mask) -> Mask:
