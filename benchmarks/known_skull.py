@@ -2,10 +2,10 @@
 
 No public scan at hand has MR and CT of one person. So T1 images of random contrast, receive field
 and noise are simulated on the tissues of a real CT, translated, and scored against that CT, beside
-the floors. The skull is real, the contrast is not; a fair test needs a model that has not learned
-from this CT (``data.target``).
+the floors, on voxels of ``--spacing``. The skull is real, the contrast is not; a fair test needs a
+model that has not learned from this CT (``data.target``).
 
-    python benchmarks/known_skull.py CT RUN... [--hu-offset HU]
+    python benchmarks/known_skull.py CT RUN... [--hu-offset HU] [--spacing MM]
     python benchmarks/known_skull.py $MEDGAN_DATA/invesalius_cranium_ct/cranium_ct_hu.nii.gz \
         runs/headsq_only
 """
@@ -25,6 +25,8 @@ from medgan.recipes.mr_ct import score_case
 from medgan.report.html import Table
 from medgan.report.text import text_table
 from medgan.volumes import Volume
+from medgan.volumes.geometry import Grid, grid_with_spacing
+from medgan.volumes.resampling import resample
 
 SCANS = 3
 MEASURES = ("bone_dice", "correlation", "mae", "mae_air", "mae_soft", "mae_bone", "psnr", "ssim")
@@ -48,23 +50,27 @@ def main() -> None:
     )
     parser.add_argument("ct", type=Path, help="a real head")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders or model files, MR to CT")
+    parser.add_argument("--spacing", type=float, default=2.0, help="of both images, mm")
     parser.add_argument("--hu-offset", type=float, default=0.0, help="added to the file's values")
     arguments = parser.parse_args()
     ct = read_volume(arguments.ct, modality="CT")
     ct = ct.with_array(ct.array.astype(np.float32) + np.float32(arguments.hu_offset))
     anatomy = anatomy_of(ct, seed=0)
-    scans = [simulated(anatomy, seed) for seed in range(SCANS)]
+    grid = grid_with_spacing(Grid.of(anatomy.ct), (arguments.spacing,) * 3)
+    truth = resample(anatomy.ct, grid)
+    scans = [resample(simulated(anatomy, seed), grid) for seed in range(SCANS)]
     rows: dict[str, list[list[float]]] = {}
     for run in arguments.runs:
         translator = Translator.load(run)
         for scan in scans:
-            case = score_case(run.name, scan, translator(scan).image, anatomy.ct)
+            case = score_case(run.name, scan, translator(scan).image, truth)
             for method, result in case.scores.items():
                 name = run.name if method == "medgan" else f"floor: {method}"
                 row = [result.values.get(measure, float("nan")) for measure in MEASURES]
                 rows.setdefault(name, []).append(row)
     table = [[name, *np.mean(values, axis=0).tolist()] for name, values in rows.items()]
-    print(text_table(Table(f"means over {SCANS} simulated scans", ["model", *MEASURES], table)))
+    caption = f"means over {SCANS} scans, {arguments.spacing:g} mm"
+    print(text_table(Table(caption, ["model", *MEASURES], table)))
 
 
 if __name__ == "__main__":
