@@ -29,8 +29,9 @@ def patient():
     affine[:3, 3] = -(np.array(SHAPE) - 1) / 2 * SPACING
     x, y, z = np.moveaxis(apply_affine(affine, np.moveaxis(np.indices(SHAPE), 0, -1)), -1, 0)
     radius = np.sqrt((x / 62) ** 2 + (y / 80) ** 2 + (z / 66) ** 2)
-    head, brain = radius < 1, radius < 0.86
-    bone = (radius > 0.88) & (radius < 0.95)
+    # the scalp two voxels thick: one alone is lost to the median of body_mask
+    head, brain = radius < 1, radius < 0.82
+    bone = (radius > 0.84) & (radius < 0.91)
     rng = np.random.default_rng(0)
     folds = ndimage.gaussian_filter(rng.normal(size=SHAPE), 2.5) * 12
     folds[(x > 10) & (y > 20)] += 1
@@ -82,7 +83,7 @@ def test_a_known_deformation_between_modalities_is_mostly_undone():
 
     rigid = dice(register_rigid(wider, mr).volume)
     assert rigid < 0.75
-    assert dice(result.volume) > 0.88
+    assert dice(result.volume) > 0.95
     body = ct.array > -500
     assert result.deformation_mm == pytest.approx(np.abs(shift[body]).mean(), rel=0.4)
 

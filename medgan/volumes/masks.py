@@ -28,6 +28,10 @@ TWO_GROUPS = 0.8
 """Share of the variance that lies between two groups of values. The best split of one uniform
 distribution has 0.75, of a normal one 0.64."""
 
+DIM_SHARE = 0.15
+"""Of dim tissue, its edges taken off, to the bright. Scans that are whole without it had 0.10 at
+most, those that lost their scalp 0.19 and more."""
+
 _BINS = 256
 
 SEAL_MM = 6.0
@@ -131,10 +135,11 @@ def _mr_foreground(array: NDArray[np.float32]) -> Mask:
 
 
 def _below_dim_tissue(values: NDArray[np.float32], threshold: float) -> float:
-    """Otsu's threshold of what lies below a first one, where that is two groups; else the first.
+    """Otsu's threshold of what lies below a first one, where that holds tissue; else the first.
 
     Bright fluid or fat takes the first threshold above scalp and muscle. Two groups have most of
-    their variance between them (Otsu, IEEE Trans SMC 9 (1979) 62).
+    their variance between them (Otsu, IEEE Trans SMC 9 (1979) 62), and tissue is more than the
+    edges of what is bright.
     """
     lowest = float(values.min())
     if not lowest < threshold:
@@ -149,7 +154,11 @@ def _below_dim_tissue(values: NDArray[np.float32], threshold: float) -> float:
     between = np.zeros_like(below)
     between[parted] = (mean * below - moment)[parted] ** 2 / (below * (1 - below))[parted]
     best = int(between.argmax())
-    return float(edges[best + 1]) if between[best] > TWO_GROUPS * variance else threshold
+    if between[best] <= TWO_GROUPS * variance:
+        return threshold
+    lower = float(edges[best + 1])
+    dim = ndimage.binary_erosion((values > lower) & (values <= threshold))
+    return lower if dim.sum() > DIM_SHARE * (values > threshold).sum() else threshold
 
 
 def _largest_piece(mask: Mask) -> Mask:
