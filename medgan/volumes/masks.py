@@ -142,17 +142,18 @@ def _below_dim_tissue(values: NDArray[np.float32], threshold: float) -> float:
     edges of what is bright.
     """
     lowest = float(values.min())
-    if not lowest < threshold:
+    highest = float(values.max(where=values <= threshold, initial=lowest))
+    if not lowest < highest:
         return threshold
-    counts, edges = np.histogram(values, _BINS, range=(lowest, threshold))
+    # of the histogram, which needs no copy of the voxels
+    counts, edges = np.histogram(values, _BINS, range=(lowest, highest))
     share = counts / counts.sum()
     places = (edges[1:] + edges[:-1]) / 2
+    mean = share @ places
     below, moment = np.cumsum(share)[:-1], np.cumsum(share * places)[:-1]
-    mean = float((share * places).sum())
-    variance = float((share * (places - mean) ** 2).sum())
-    parted = (below > 0) & (below < 1)
-    between = np.zeros_like(below)
-    between[parted] = (mean * below - moment)[parted] ** 2 / (below * (1 - below))[parted]
+    # both ends hold a value, so that no split leaves a side empty
+    between = (mean * below - moment) ** 2 / (below * (1 - below))
+    variance = share @ (places - mean) ** 2
     best = int(between.argmax())
     if between[best] <= TWO_GROUPS * variance:
         return threshold
